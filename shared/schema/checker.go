@@ -1,0 +1,4 @@
+package schema
+
+// Checker is a contract compiled for the hot path.
+type Checker struct{ schema *Schema }
