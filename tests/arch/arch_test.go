@@ -20,7 +20,7 @@ const module = "github.com/tidegate/tidegate"
 // storeys lists the packages under shared/ from the ground up. A package imports
 // packages of lower storeys only. A new package is given its place here.
 var storeys = [][]string{
-	{"fault", "tensor", "gate", "sketch"},
+	{"fault", "tensor", "gate", "sketch", "stat"},
 	{"blob"},
 	{"schema", "oip", "routing", "modelfile", "validate"},
 	{"registry"},
