@@ -1,0 +1,41 @@
+# Shared by the scripts here; sourced, never run. Sets ROOT and LOCAL and a few verbs.
+# Everything a script makes goes below LOCAL, so removing .local is a full reset.
+
+set -euo pipefail
+
+ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+LOCAL="$ROOT/.local"
+mkdir -p "$LOCAL"
+
+say() { printf '%s\n' "$*" >&2; }
+die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
+
+# sha256 FILE prints the digest; coreutils and macOS name the tool differently.
+sha256() {
+  if command -v sha256sum >/dev/null; then sha256sum "$1"; else shasum -a 256 "$1"; fi | cut -d' ' -f1
+}
+
+# host_python prints a Python 3.11 or later that can make virtual environments.
+host_python() {
+  local candidate
+  for candidate in "${PYTHON:-}" python3 python3.13 python3.12 python3.11; do
+    [ -n "$candidate" ] || continue
+    if "$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+      printf '%s\n' "$candidate"
+      return
+    fi
+  done
+  die "needs Python 3.11 or later with venv; set PYTHON to one"
+}
+
+# make_venv NAME REQUIREMENTS installs the pinned packages into .local/NAME once per content of REQUIREMENTS.
+make_venv() {
+  local name=$1 requirements=$2 dir="$LOCAL/$1" want
+  want="$(sha256 "$requirements")"
+  if [ -f "$dir/.installed" ] && [ "$(cat "$dir/.installed")" = "$want" ]; then return; fi
+  say "installing $(basename "$requirements") into .local/$name"
+  rm -rf "$dir"
+  "$(host_python)" -m venv "$dir"
+  "$dir/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --requirement "$requirements" >&2
+  printf '%s\n' "$want" >"$dir/.installed"
+}
