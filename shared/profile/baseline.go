@@ -1,0 +1,203 @@
+package profile
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+)
+
+// BaselineVersion is the format of baseline.json that this package writes.
+const BaselineVersion = 1
+
+// Kind is how a column is counted.
+type Kind string
+
+// The kinds.
+const (
+	Numeric     Kind = "numeric"
+	Categorical Kind = "categorical"
+)
+
+// Column is one column of a baseline: its cells, frozen, and what the baseline's
+// rows counted on them.
+type Column struct {
+	Name  string
+	Kind  Kind
+	Score bool // an output of the model, not an input
+
+	Bins  Bins  // numeric
+	Cells Cells // categorical
+
+	// Few says that every distinct baseline value of a numeric column is an atom.
+	Few bool
+	// Identifier says that values hardly repeat (more than MaxDistinct, or an estimated unseen mass
+	// above one half): only missing values and types can be compared.
+	Identifier bool
+	Distinct   uint64 // distinct values of the baseline, at most MaxDistinct
+	N1, N2     uint64 // values seen once, twice
+	// HashDistinct is the number of distinct values in each hash cell.
+	HashDistinct [HashCells]int
+	State        State
+}
+
+// CellCount is the number of cells of the column.
+func (c *Column) CellCount() int {
+	if c.Kind == Categorical {
+		return c.Cells.Len()
+	}
+	return c.Bins.Len()
+}
+
+// Baseline is versions/<n>/baseline.json: the profile of the training rows and of
+// the reference scores, on cells that everything later is counted on.
+type Baseline struct {
+	V       int      `json:"v"`
+	Rows    uint64   `json:"rows"`
+	Columns []Column `json:"columns"`
+}
+
+// Column returns the column of that name.
+func (b *Baseline) Column(name string) (*Column, bool) {
+	for i := range b.Columns {
+		if b.Columns[i].Name == name {
+			return &b.Columns[i], true
+		}
+	}
+	return nil, false
+}
+
+type storedColumn struct {
+	Name         string       `json:"name"`
+	Kind         Kind         `json:"kind"`
+	Score        bool         `json:"score,omitempty"`
+	Upper        []float64    `json:"upper,omitempty"` // without the last, which is +Inf
+	Categories   *storedCells `json:"categories,omitempty"`
+	Few          bool         `json:"few,omitempty"`
+	Identifier   bool         `json:"identifier,omitempty"`
+	Distinct     uint64       `json:"distinct"`
+	N1           uint64       `json:"n1"`
+	N2           uint64       `json:"n2"`
+	HashDistinct []int        `json:"hash_distinct,omitempty"`
+	State        State        `json:"state"`
+}
+
+// MarshalJSON writes the stored form (docs/formats/profile.md).
+func (c Column) MarshalJSON() ([]byte, error) {
+	s := storedColumn{Name: c.Name, Kind: c.Kind, Score: c.Score, Few: c.Few, Identifier: c.Identifier,
+		Distinct: c.Distinct, N1: c.N1, N2: c.N2, State: c.State}
+	if c.Kind == Categorical {
+		cells := c.Cells.stored()
+		s.Categories = &cells
+		s.HashDistinct = c.HashDistinct[:]
+	} else {
+		s.Upper = c.Bins.Upper[:len(c.Bins.Upper)-1]
+	}
+	return json.Marshal(s)
+}
+
+// UnmarshalJSON reads the stored form and refuses what does not fit together.
+func (c *Column) UnmarshalJSON(raw []byte) error {
+	var s storedColumn
+	if err := json.Unmarshal(raw, &s); err != nil {
+		return err
+	}
+	*c = Column{Name: s.Name, Kind: s.Kind, Score: s.Score, Few: s.Few, Identifier: s.Identifier,
+		Distinct: s.Distinct, N1: s.N1, N2: s.N2, State: s.State}
+	var err error
+	switch s.Kind {
+	case Numeric:
+		c.Bins, err = BinsOf(append(s.Upper, math.Inf(1)))
+	case Categorical:
+		if s.Categories == nil || len(s.HashDistinct) != HashCells {
+			return fmt.Errorf("profile: column %q is categorical and has no cells", s.Name)
+		}
+		copy(c.HashDistinct[:], s.HashDistinct)
+		c.Cells, err = s.Categories.cells()
+	default:
+		return fmt.Errorf("profile: column %q is of the unknown kind %q", s.Name, s.Kind)
+	}
+	if err != nil {
+		return fmt.Errorf("column %q: %w", s.Name, err)
+	}
+	if got, want := len(s.State.Cells), c.CellCount(); got != want {
+		return fmt.Errorf("profile: column %q has counts of %d cells, want %d", s.Name, got, want)
+	}
+	if err := s.State.check(); err != nil {
+		return fmt.Errorf("column %q: %w", s.Name, err)
+	}
+	return nil
+}
+
+// ParseBaseline reads a stored baseline of any version.
+func ParseBaseline(raw []byte) (*Baseline, error) {
+	var b Baseline
+	if err := json.Unmarshal(raw, &b); err != nil {
+		return nil, fmt.Errorf("profile: baseline: %w", err)
+	}
+	if b.V != BaselineVersion {
+		return nil, fmt.Errorf("profile: baseline of format %d; this program reads %d", b.V, BaselineVersion)
+	}
+	seen := map[string]bool{}
+	for _, c := range b.Columns {
+		if seen[c.Name] {
+			return nil, fmt.Errorf("profile: baseline names column %q twice", c.Name)
+		}
+		seen[c.Name] = true
+	}
+	return &b, nil
+}
+
+// NumericColumn freezes a numeric column from its values: NaN stands for missing
+// as the trainer fed it. It reorders values.
+func NumericColumn(name string, values []float64, missing, wrongType uint64) Column {
+	c := Column{Name: name, Kind: Numeric}
+	distinct := Distinct(values)
+	c.Bins = NewBins(distinct)
+	c.Few = len(distinct) <= FewDistinct
+	c.Distinct = uint64(min(len(distinct), MaxDistinct))
+	c.State = NewState(c.Bins.Len())
+	c.State.Rows, c.State.Missing, c.State.WrongType = missing+wrongType, missing, wrongType
+	for _, v := range distinct {
+		switch v.Count {
+		case 1:
+			c.N1++
+		case 2:
+			c.N2++
+		}
+		c.State.number(v.Value, c.Bins.Index(v.Value), v.Count)
+	}
+	for _, x := range values {
+		switch {
+		case math.IsNaN(x):
+			c.State.Rows++
+			c.State.NaN++
+		case math.IsInf(x, 0):
+			c.State.number(x, c.Bins.Index(x), 1)
+		}
+	}
+	return c
+}
+
+// CategoricalColumn freezes a categorical column from its counter.
+func CategoricalColumn(name string, counter *Counter, missing, wrongType uint64) Column {
+	c := Column{Name: name, Kind: Categorical, Distinct: uint64(counter.Distinct())}
+	c.N1, c.N2 = counter.Singles()
+	c.Identifier = counter.Overflowed() || 2*c.N1 > counter.rows
+	rows := counter.rows
+	if c.Identifier {
+		counter = NewCounter() // its values will not be met again: nothing to name, nothing to remember
+	}
+	cells, counts, distinct := counter.Freeze()
+	if c.Identifier {
+		counts[cells.Unseen()] = rows
+	}
+	c.Cells, c.HashDistinct = cells, distinct
+	c.State = NewState(cells.Len())
+	for i, n := range counts {
+		c.State.Cells[i] = n
+		c.State.Rows += n
+	}
+	c.State.Rows += missing + wrongType
+	c.State.Missing, c.State.WrongType = missing, wrongType
+	return c
+}
