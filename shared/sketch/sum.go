@@ -153,8 +153,9 @@ func (s *Sum) Float64() float64 {
 func (s *Sum) IsZero() bool { return s.integer().Sign() == 0 }
 
 // MarshalText writes the exact sum as "[-]0x<odd mantissa>p<exponent>", or "0":
-// one text for one value.
-func (s *Sum) MarshalText() ([]byte, error) {
+// one text for one value. It has a value receiver, or encoding/json would miss it
+// in structs that are not addressable.
+func (s Sum) MarshalText() ([]byte, error) {
 	v := s.integer()
 	if v.Sign() == 0 {
 		return []byte("0"), nil
