@@ -6,7 +6,6 @@ import (
 
 	"github.com/tidegate/tidegate/shared/capture"
 	"github.com/tidegate/tidegate/shared/inference"
-	"github.com/tidegate/tidegate/shared/tensor"
 )
 
 // Predictor is what the handlers need of inference.
@@ -22,22 +21,9 @@ type Predictor interface {
 	AfterRequest(ctx context.Context)
 }
 
-// Prediction is everything that is known of one answered prediction request.
-// Tensors are only valid until Record returns.
-type Prediction struct {
-	ID        string // inference id, UUIDv7
-	RequestID string // the client's own id, when sent
-	Key       string // sticky key, when sent
-	At        time.Time
-	Version   inference.Version
-	Role      capture.Role
-	Rows      int
-	Inputs    []tensor.Tensor // empty for a failed request
-	Outputs   []tensor.Tensor
-	Status    int
-	ErrorKind string
-	Latency   time.Duration
-}
+// Prediction is everything that is known of one answered prediction request. It
+// is declared by its consumer, capture, which may not import this package.
+type Prediction = capture.Prediction
 
 // Recorder captures predictions. In strict mode the handler calls it before the
 // answer and turns its error into 503; otherwise after, and a loss is counted by
