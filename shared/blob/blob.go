@@ -12,8 +12,14 @@
 //	FailedPrecondition  the condition did not hold: 412. It does NOT mean that this write lost: an
 //	                    earlier try whose answer was dropped may have won (PROTOCOLS §2)
 //	Aborted             409 ConditionalRequestConflict: decide nothing, read again
-//	Unavailable         503, throttling, connection lost, time-out: the write may have happened
+//	Unavailable         503, throttling, connection lost, time-out: the write may have happened. A context
+//	                    that ended is Unavailable too, with its error as the cause
 //	Internal            access denied, no such bucket, anything else that a retry does not mend
+//
+//	obj, err := store.Get(ctx, "models/flights/state.json")
+//	…
+//	_, err = store.Put(ctx, obj.Key, next, blob.Match(obj.ETag))
+//	if fault.Is(err, fault.FailedPrecondition) { … read again; do not conclude … }
 package blob
 
 import (
@@ -60,14 +66,17 @@ type Store interface {
 	Get(ctx context.Context, key string) (Object, error)
 	// GetIfChanged reads the object unless its ETag is etag: then changed is false and only Info.ETag is set.
 	GetIfChanged(ctx context.Context, key, etag string) (obj Object, changed bool, err error)
-	// Open streams the object from offset; length < 0 reads to the end.
+	// Open streams the object from offset; length < 0 reads to the end. A range that reaches beyond
+	// the end gives what there is, possibly nothing. Info.Size is the size of the whole object.
 	Open(ctx context.Context, key string, offset, length int64) (io.ReadCloser, Info, error)
 	// Head describes the object without its content.
 	Head(ctx context.Context, key string) (Info, error)
 	// Put writes body under key if cond holds. A conditional put is sent once, without retries.
 	Put(ctx context.Context, key string, body []byte, cond Condition) (Info, error)
-	// PutStream writes size bytes read from r; for bodies that should not be in memory twice (models).
+	// PutStream writes exactly size bytes read from r's current position; for bodies that should not be
+	// in memory twice (models). An r that ends sooner is Internal and writes nothing.
 	PutStream(ctx context.Context, key string, r io.ReadSeeker, size int64, cond Condition) (Info, error)
-	// List yields the objects whose key starts with prefix and sorts after startAfter, in key order.
+	// List yields the objects whose key starts with prefix and sorts after startAfter, in the order of
+	// the keys' bytes; an error ends it. Listed entries have no VersionID.
 	List(ctx context.Context, prefix, startAfter string) iter.Seq2[Info, error]
 }
