@@ -148,18 +148,17 @@ func TestRealShiftsAreFound(t *testing.T) {
 func TestRowsNeededDecide(t *testing.T) {
 	rng := rand.New(rand.NewPCG(2013, 4))
 	for _, d := range []float64{0, 0.04, 0.16, 0.20} {
-		const windows = 100
+		const windows, baselines = 400, 20
 		decided, want := 0, gateVerdict(d)
-		ref := make([]float64, 50000)
-		for i := range ref {
-			ref[i] = rng.Float64()
-		}
-		c := profile.NumericColumn("x", ref, 0, 0)
-		needed := stated(c, d)
-		if needed == 0 {
-			t.Fatalf("D = %g: no window decides", d)
-		}
-		for range windows {
+		var c profile.Column
+		var needed int64
+		for window := range windows {
+			if window%(windows/baselines) == 0 {
+				c = uniformColumn(rng, 50000)
+				if needed = stated(c, d); needed == 0 {
+					t.Fatalf("D = %g: no window decides", d)
+				}
+			}
 			s := profile.NewState(c.Bins.Len())
 			for range needed {
 				x := rng.Float64()
@@ -173,6 +172,7 @@ func TestRowsNeededDecide(t *testing.T) {
 				decided++
 			}
 		}
+		t.Logf("D = %g: %d of %d windows of %d rows decide", d, decided, windows, needed)
 		if decided < windows*85/100 {
 			t.Errorf("D = %g: %d of %d windows of %d rows decide", d, decided, windows, needed)
 		}
@@ -184,6 +184,14 @@ func gateVerdict(d float64) gate.Answer {
 		return gate.Yes
 	}
 	return gate.No
+}
+
+func uniformColumn(rng *rand.Rand, n int) profile.Column {
+	values := make([]float64, n)
+	for i := range values {
+		values[i] = rng.Float64()
+	}
+	return profile.NumericColumn("x", values, 0, 0)
 }
 
 // stated is the number of rows that a small window at distance d is told it needs.
