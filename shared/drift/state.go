@@ -1,0 +1,133 @@
+package drift
+
+import (
+	"cmp"
+	"slices"
+)
+
+// State is the standing of a column or a model over its last windows.
+type State string
+
+// The states.
+const (
+	StateUnknown State = "unknown"
+	StateOK      State = "ok"
+	StateDrift   State = "drift"
+)
+
+// Debounce says how many windows make a state: Of ≥ 1 windows looked back on, at
+// least Need of them alike, more than half.
+type Debounce struct {
+	Need int `json:"need" validate:"gte=1"`
+	Of   int `json:"of" validate:"gte=1"`
+}
+
+// DefaultDebounce is two of the last three windows.
+func DefaultDebounce() Debounce { return Debounce{Need: 2, Of: 3} }
+
+// Valid says whether no two states can hold at once.
+func (d Debounce) Valid() bool { return d.Need <= d.Of && 2*d.Need > d.Of }
+
+// WindowVerdict is what one closed window said of its gating columns.
+type WindowVerdict struct {
+	Window  string             `json:"window"` // its id; windows sort by it
+	Rows    uint64             `json:"rows"`
+	Columns map[string]Verdict `json:"columns"`
+}
+
+// Standing is the state of a model and of its gating columns.
+type Standing struct {
+	Model   State            `json:"model"`
+	Columns map[string]State `json:"columns"`
+}
+
+// Drifted are the columns in the state drift, sorted.
+func (s *Standing) Drifted() []string {
+	var names []string
+	for name, state := range s.Columns {
+		if state == StateDrift {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Changed says whether the step from before to s is worth an event: the model's
+// state or its set of drifted columns is another.
+func (s *Standing) Changed(before *Standing) bool {
+	return s.Model != before.Model || !slices.Equal(s.Drifted(), before.Drifted())
+}
+
+// Fold computes the standing after windows, in whatever order they are given; of
+// windows with the same id the last given supersedes the others. A window without
+// rows is skipped, an undecided one keeps its place. A column's state changes only
+// when enough of its last windows agree.
+func Fold(windows []WindowVerdict, d Debounce) Standing {
+	latest := map[string]WindowVerdict{}
+	for _, w := range windows {
+		latest[w.Window] = w
+	}
+	var ordered []WindowVerdict
+	for _, w := range latest {
+		if w.Rows > 0 {
+			ordered = append(ordered, w)
+		}
+	}
+	slices.SortFunc(ordered, func(a, b WindowVerdict) int { return cmp.Compare(a.Window, b.Window) })
+
+	history := map[string][]Verdict{}
+	out := Standing{Model: StateUnknown, Columns: map[string]State{}}
+	for _, w := range ordered {
+		for name, v := range w.Columns {
+			h := append(history[name], v)
+			if len(h) > d.Of {
+				h = h[1:]
+			}
+			history[name] = h
+			out.Columns[name] = next(out.Columns[name], h, d)
+		}
+	}
+	if len(ordered) > 0 { // only the columns that the newest window gates on count
+		newest := ordered[len(ordered)-1].Columns
+		for name := range out.Columns {
+			if _, ok := newest[name]; !ok {
+				delete(out.Columns, name)
+			}
+		}
+	}
+	out.Model = model(out.Columns)
+	return out
+}
+
+func next(before State, last []Verdict, d Debounce) State {
+	counts := map[Verdict]int{}
+	for _, v := range last {
+		counts[v]++
+	}
+	switch {
+	case counts[Drifted] >= d.Need:
+		return StateDrift
+	case counts[NoDrift] >= d.Need:
+		return StateOK
+	case before == "" || counts[NotEnoughData] == len(last) && len(last) == d.Of:
+		return StateUnknown
+	}
+	return before
+}
+
+func model(columns map[string]State) State {
+	ok := 0
+	for _, s := range columns {
+		switch s {
+		case StateDrift:
+			return StateDrift
+		case StateOK:
+			ok++
+		}
+	}
+	if ok > 0 && ok == len(columns) {
+		return StateOK
+	}
+	return StateUnknown
+}
