@@ -1,10 +1,11 @@
-"""Makes the two models of the benchmark, and the rows that are sent to them.
+"""Makes the three models of the benchmark, and the rows that are sent to them.
 
     python make_models.py OUT_DIR
 
 flights: a classifier of 200 trees over eleven columns (eight numbers, three strings), one graph input
 per column, encoding inside the graph: the form that functions/train writes. It is asked for one row.
 wide: a classifier of 200 trees with one FP32 input [N, 30]. It is asked for 1,000 rows.
+small: a logistic regression with one FP32 input [N, 4], for cold starts: what is not the model's own size.
 
 The data is drawn from a seeded generator, so the same packages make the same files. Beside each
 <name>.onnx lie <name>.rows.json (columns of the rows to send) and <name>.expected.json (what ONNX
@@ -22,6 +23,7 @@ from skl2onnx.common.data_types import FloatTensorType, StringTensorType
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder
 
@@ -65,6 +67,14 @@ def wide(rng):
     return model, [("x", FloatTensorType([None, 30]))], {"x": rows}
 
 
+def small(rng):
+    """Returns the fitted classifier, its graph input and the row to send."""
+    x = rng.normal(0, 1, (500, 4)).astype(np.float32)
+    y = (x.sum(axis=1) > 0).astype(np.int64)
+    model = LogisticRegression(random_state=SEED).fit(x, y)
+    return model, [("x", FloatTensorType([None, 4]))], {"x": x[:1]}
+
+
 def trees():
     return HistGradientBoostingClassifier(max_iter=TREES, max_leaf_nodes=31, early_stopping=False, random_state=SEED)
 
@@ -95,7 +105,7 @@ def main():
     out = pathlib.Path(sys.argv[1])
     out.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(SEED)
-    for name, make in (("flights", flights), ("wide", wide)):
+    for name, make in (("flights", flights), ("wide", wide), ("small", small)):
         write(out, name, *make(rng))
 
 

@@ -39,6 +39,7 @@ type Expected struct {
 var columnOrder = map[string][]string{
 	"flights": {"dep_delay", "month", "day", "weekday", "sched_dep_minute", "sched_arr_minute", "sched_air_minutes", "distance", "carrier", "origin", "dest"},
 	"wide":    {"x"},
+	"small":   {"x"},
 }
 
 // Load reads model name from the files of make_models.py in dir. All its inputs have the given width.

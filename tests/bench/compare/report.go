@@ -1,0 +1,132 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"os"
+	"slices"
+	"text/tabwriter"
+	"time"
+)
+
+// Report is .local/bench/predict.json. Times are in the unit of their name.
+type Report struct {
+	V           int                `json:"v"`
+	At          time.Time          `json:"at"`
+	Machine     Machine            `json:"machine"`
+	Versions    map[string]string  `json:"versions"`
+	Rounds      int                `json:"rounds"`
+	Ratios      map[string]float64 `json:"ratios"`
+	Spreads     map[string]Spread  `json:"ratio_spreads"` // over rounds; the ratios are their medians
+	Warm        map[string]Warm    `json:"warm"`
+	Cold        map[string]Cold    `json:"cold"`
+	RSSBytes    map[string]int64   `json:"rss_bytes"` // after the rounds
+	Allocations []Benchmark        `json:"allocations"`
+	Captured    any                `json:"captured"` // what the Firehose stand-in took
+	Segments    int64              `json:"xray_documents"`
+	Notes       []string           `json:"notes"`
+}
+
+// Warm is a load's times: medians over rounds of the round's quantile for p50, all runs together for p99.
+type Warm struct {
+	Runs      int     `json:"runs"`
+	AnswerP50 float64 `json:"answer_p50_us"`
+	AnswerP99 float64 `json:"answer_p99_us"`
+	BusyP50   float64 `json:"busy_p50_us,omitempty"` // answer posted → next poll
+	BusyP99   float64 `json:"busy_p99_us,omitempty"`
+}
+
+func summarize(s *series) Warm {
+	var answers, busy []time.Duration
+	var busies []float64
+	for _, r := range s.rounds {
+		answers, busy = append(answers, r.answer...), append(busy, r.busy...)
+		if len(r.busy) > 0 {
+			busies = append(busies, quantile(r.busy, 0.5))
+		}
+	}
+	w := Warm{Runs: len(answers), AnswerP50: median(s.p50s()), AnswerP99: quantile(answers, 0.99)}
+	if len(busy) > 0 {
+		w.BusyP50, w.BusyP99 = median(busies), quantile(busy, 0.99)
+	}
+	return w
+}
+
+// bars are the limits of the project's promise, printed beside the ratios.
+var bars = []struct {
+	name  string
+	bound float64
+	most  bool // the ratio must not exceed the bound; otherwise it must reach it
+}{
+	{"predict_1row_overhead_us", 80, true},
+	{"json_1000x30_overhead_python_over_ours", 4, false},
+	{"binary_1000x30_overhead_python_json_over_ours", 10, false},
+	{"cold_speedup_vs_python", 5, false},
+}
+
+var notes = []string{
+	"predict_1row_overhead_us: predict's p50 minus the no-op's minus raw Run's (Go, same model and row), each round by itself.",
+	"json/binary overheads are p50 minus raw Run. Ours subtracts raw Run in Go with predict's thread setting; Python's subtracts session.run timed in Python with the handler's default options, binding included.",
+	"Python keeps its model as a local file and imports no AWS SDK; predict fetches state, manifest, schema and model from the S3 stand-in. Both start with a warm page cache; Python has its .pyc files.",
+	"All functions run behind the same Runtime API host; answers are checked against what ONNX Runtime in Python gave.",
+}
+
+func (r *Report) write(path string) error {
+	text, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return fmt.Errorf("bench: report: %w", err)
+	}
+	if err := os.WriteFile(path, append(text, '\n'), 0o600); err != nil {
+		return fmt.Errorf("bench: report: %w", err)
+	}
+	return nil
+}
+
+func (r *Report) print(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(t, "warm, microseconds\tp50\tp99\tbusy p50\tbusy p99\truns\t\n")
+	for _, name := range slices.Sorted(maps.Keys(r.Warm)) {
+		v := r.Warm[name]
+		fmt.Fprintf(t, "%s\t%.1f\t%.1f\t%s\t%s\t%d\t\n", name, v.AnswerP50, v.AnswerP99, blank(v.BusyP50), blank(v.BusyP99), v.Runs)
+	}
+	fmt.Fprintf(t, "\ncold, milliseconds\tto first poll\tfirst event\tto first answer\tleast\tmost\t\n")
+	for _, name := range slices.Sorted(maps.Keys(r.Cold)) {
+		c := r.Cold[name]
+		fmt.Fprintf(t, "%s\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t\n", name, c.BootMS, c.FirstMS, c.TotalMS.Median, c.TotalMS.Least, c.TotalMS.Most)
+		for _, stage := range slices.Sorted(maps.Keys(c.Stages)) {
+			fmt.Fprintf(t, "of it %s\t%.2f\t\n", stage, c.Stages[stage])
+		}
+	}
+	fmt.Fprintf(t, "\nresident memory\tMB\t\n")
+	for _, name := range slices.Sorted(maps.Keys(r.RSSBytes)) {
+		fmt.Fprintf(t, "%s\t%.1f\t\n", name, float64(r.RSSBytes[name])/1e6)
+	}
+	if len(r.Allocations) > 0 {
+		fmt.Fprintf(t, "\nallocations of the handler\tper request\tbytes\tµs\t\n")
+	}
+	for _, b := range r.Allocations {
+		fmt.Fprintf(t, "%s\t%d\t%d\t%.1f\t\n", b.Name, b.Allocs, b.Bytes, b.NS/1e3)
+	}
+	fmt.Fprintf(t, "\nratio\tmedian\tleast\tmost\tbar\t\n")
+	for _, b := range bars {
+		s, verdict, sign := r.Spreads[b.name], "missed", "≥"
+		if b.most {
+			sign = "≤"
+		}
+		if b.most == (s.Median <= b.bound) {
+			verdict = "met"
+		}
+		fmt.Fprintf(t, "%s\t%.1f\t%.1f\t%.1f\t%s %g %s\t\n", b.name, s.Median, s.Least, s.Most, sign, b.bound, verdict)
+	}
+	return t.Flush()
+}
+
+func blank(v float64) string {
+	if v == 0 || math.IsNaN(v) {
+		return ""
+	}
+	return fmt.Sprintf("%.1f", v)
+}
