@@ -71,6 +71,10 @@ type Tensor struct {
 	FP32s   []float32
 	FP64s   []float64
 	Strings []string
+
+	// Missing holds the indexes, ascending, of BYTES elements that were JSON null; their string is "".
+	// A missing float is NaN and needs no mark; other datatypes cannot be missing.
+	Missing []int
 }
 
 // Elements returns the product of shape, or an error when a dimension is
