@@ -1,0 +1,301 @@
+package profile
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+
+	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/encoding"
+	"github.com/parquet-go/parquet-go/format"
+)
+
+// LeftOut is a column of a file that could not be counted, and why.
+type LeftOut struct {
+	Column string `json:"column"`
+	Reason string `json:"reason"`
+}
+
+// ParquetFile reads the monitored columns of a Parquet file, row group by row
+// group. It holds one page of one column at a time, and the dictionary.
+type ParquetFile struct {
+	file    *parquet.File
+	columns []int     // by column of the baseline: index of the leaf, or −1
+	LeftOut []LeftOut // nested, decimal and other columns that have no cells
+	Extra   []string  // columns of the file that the baseline does not hold
+	Absent  []string  // columns of the baseline that the file does not hold: all rows missing
+}
+
+// OpenParquet reads the footer. Errors say what is wrong with the file.
+func OpenParquet(r io.ReaderAt, size int64, b *Baseline) (pf *ParquetFile, err error) {
+	defer recoverDamage("footer", &err)
+	f, err := parquet.OpenFile(r, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true), parquet.ReadBufferSize(64<<10))
+	if err != nil {
+		return nil, fmt.Errorf("profile: not a readable Parquet file (truncated, or no Parquet at all): %w", err)
+	}
+	pf = &ParquetFile{file: f, columns: make([]int, len(b.Columns))}
+	leaves := map[string]*parquet.Column{}
+	for _, c := range f.Root().Columns() {
+		leaves[c.Name()] = c
+		if _, ok := b.Column(c.Name()); !ok {
+			pf.Extra = append(pf.Extra, c.Name())
+		}
+	}
+	for i := range b.Columns {
+		name := b.Columns[i].Name
+		pf.columns[i] = -1
+		c, ok := leaves[name]
+		if !ok {
+			pf.Absent = append(pf.Absent, name)
+			continue
+		}
+		if reason := unsupported(c); reason != "" {
+			pf.LeftOut = append(pf.LeftOut, LeftOut{name, reason})
+			continue
+		}
+		pf.columns[i] = c.Index()
+	}
+	return pf, nil
+}
+
+// unsupported says why a column has no cells, "" when it has.
+func unsupported(c *parquet.Column) string {
+	if !c.Leaf() || c.MaxRepetitionLevel() > 0 {
+		return "nested or repeated: flatten it to one value a row"
+	}
+	if lt := c.Type().LogicalType(); lt != nil {
+		switch lt.Value.(type) {
+		case *format.DecimalType:
+			return "decimal: write it as a double"
+		case *format.TimestampType, *format.DateType, *format.TimeType:
+			return "a time: times move with every window; derive the feature that the model uses"
+		}
+	}
+	switch c.Type().Kind() {
+	case parquet.Int96:
+		return "a time (INT96): times move with every window; derive the feature that the model uses"
+	case parquet.FixedLenByteArray:
+		return "binary of fixed length: write text or a number"
+	}
+	return ""
+}
+
+// RowGroups is the number of row groups.
+func (pf *ParquetFile) RowGroups() int { return len(pf.file.RowGroups()) }
+
+// Rows is the number of rows by the footer.
+func (pf *ParquetFile) Rows() int64 { return pf.file.NumRows() }
+
+// Count adds row group g to t and returns its rows. A column that does not hold
+// as many values as the row group has rows is an error: rows in are rows out.
+func (pf *ParquetFile) Count(ctx context.Context, t *Tally, g int) (rows uint64, err error) {
+	defer recoverDamage(fmt.Sprintf("row group %d", g), &err)
+	group := pf.file.RowGroups()[g]
+	rows = uint64(group.NumRows())
+	chunks := group.ColumnChunks()
+	for col, leaf := range pf.columns {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		if leaf < 0 {
+			t.Missing(col, rows)
+			continue
+		}
+		counted, err := countChunk(t, col, chunks[leaf])
+		if err != nil {
+			return 0, fmt.Errorf("profile: row group %d, column %q: %w", g, t.baseline.Columns[col].Name, err)
+		}
+		if counted != rows {
+			return 0, fmt.Errorf("profile: row group %d, column %q holds %d values for %d rows", g, t.baseline.Columns[col].Name, counted, rows)
+		}
+	}
+	return rows, nil
+}
+
+// countChunk counts the pages of one column. Dictionary-encoded pages are counted
+// by index, and each distinct value is looked up once, at the end.
+func countChunk(t *Tally, col int, chunk parquet.ColumnChunk) (rows uint64, err error) {
+	pages := chunk.Pages()
+	defer func() {
+		if e := pages.Close(); err == nil {
+			err = e
+		}
+	}()
+	var folded fold
+	for {
+		page, err := pages.ReadPage()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return 0, err
+		}
+		nulls := uint64(page.NumNulls())
+		rows += uint64(page.NumValues())
+		if nulls > 0 {
+			t.Missing(col, nulls)
+		}
+		if dict := page.Dictionary(); dict != nil {
+			if dict != folded.dict {
+				folded.flush(t, col)
+				folded.reset(dict)
+			}
+			data := page.Data()
+			folded.count(data.Int32())
+		} else {
+			countPlain(t, col, page)
+		}
+		parquet.Release(page)
+	}
+	folded.flush(t, col)
+	return rows, nil
+}
+
+// fold counts indices of a dictionary.
+type fold struct {
+	dict   parquet.Dictionary
+	counts []uint64
+}
+
+func (f *fold) reset(dict parquet.Dictionary) {
+	f.dict = dict
+	if n := dict.Len(); cap(f.counts) < n {
+		f.counts = make([]uint64, n)
+	} else {
+		f.counts = f.counts[:n]
+		clear(f.counts)
+	}
+}
+
+func (f *fold) count(indices []int32) {
+	counts := f.counts
+	for _, i := range indices {
+		counts[i]++
+	}
+}
+
+func (f *fold) flush(t *Tally, col int) {
+	for i, n := range f.counts {
+		if n > 0 {
+			countValue(t, col, f.dict.Index(int32(i)), n)
+		}
+	}
+	f.dict, f.counts = nil, f.counts[:0]
+}
+
+func countValue(t *Tally, col int, v parquet.Value, n uint64) {
+	switch v.Kind() {
+	case parquet.Boolean:
+		countBool(t, col, v.Boolean(), n)
+	case parquet.Int32:
+		t.Number(col, float64(v.Int32()), n)
+	case parquet.Int64:
+		countInt(t, col, v.Int64(), n)
+	case parquet.Float:
+		t.Number(col, float64(v.Float()), n)
+	case parquet.Double:
+		t.Number(col, v.Double(), n)
+	case parquet.ByteArray:
+		t.Text(col, string(v.ByteArray()), n)
+	default:
+		t.WrongType(col, n)
+	}
+}
+
+// countInt keeps the digits of huge integers where they are categories.
+func countInt(t *Tally, col int, v int64, n uint64) {
+	if t.baseline.Columns[col].Kind == Categorical {
+		t.Text(col, strconv.FormatInt(v, 10), n)
+		return
+	}
+	t.Number(col, float64(v), n)
+}
+
+func countBool(t *Tally, col int, v bool, n uint64) {
+	if t.baseline.Columns[col].Kind == Categorical {
+		t.Text(col, strconv.FormatBool(v), n)
+		return
+	}
+	x := 0.0
+	if v {
+		x = 1
+	}
+	t.Number(col, x, n)
+}
+
+// countPlain counts the values of a page that has no dictionary.
+func countPlain(t *Tally, col int, page parquet.Page) {
+	data := page.Data()
+	numeric := t.baseline.Columns[col].Kind == Numeric
+	switch kind := page.Type().Kind(); {
+	case kind == parquet.Double && numeric:
+		countFloats(t, col, data.Double())
+	case kind == parquet.Float && numeric:
+		countFloats(t, col, data.Float())
+	case kind == parquet.Int32 && numeric:
+		countFloats(t, col, data.Int32())
+	case kind == parquet.Int64 && numeric:
+		countFloats(t, col, data.Int64())
+	case kind == parquet.ByteArray && !numeric:
+		countBytes(t, col, &data)
+	default:
+		countEach(t, col, page)
+	}
+}
+
+func countBytes(t *Tally, col int, data *encoding.Values) {
+	c, s := &t.baseline.Columns[col], &t.States[col]
+	bytes, offsets := data.ByteArray()
+	for i := 1; i < len(offsets); i++ {
+		v := bytes[offsets[i-1]:offsets[i]]
+		switch {
+		case len(v) == 0:
+			s.Missing++
+		case c.Identifier:
+			s.Cells[c.Cells.Unseen()]++
+		default:
+			s.Cells[c.Cells.IndexBytes(v)]++
+		}
+		s.Rows++
+	}
+}
+
+// countFloats is the hot loop of columns without a dictionary.
+func countFloats[T int32 | int64 | float32 | float64](t *Tally, col int, values []T) {
+	bins, s := &t.baseline.Columns[col].Bins, &t.States[col]
+	for _, v := range values {
+		x := float64(v)
+		if math.IsNaN(x) {
+			s.Rows++
+			s.NaN++
+			continue
+		}
+		s.number(x, bins.Index(x), 1)
+	}
+}
+
+func countEach(t *Tally, col int, page parquet.Page) {
+	values := page.Values()
+	buf := make([]parquet.Value, 256)
+	for {
+		n, err := values.ReadValues(buf)
+		for _, v := range buf[:n] {
+			if !v.IsNull() { // nulls are counted by page
+				countValue(t, col, v, 1)
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// recoverDamage turns a panic of the Parquet library, which trusts lengths in
+// the file, into an error.
+func recoverDamage(where string, err *error) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("profile: %s of the Parquet file is damaged", where)
+	}
+}
