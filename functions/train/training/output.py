@@ -1,0 +1,54 @@
+"""Files of a run as bytes. Floats are the shortest text that reads back as the same float32."""
+
+import csv
+import io
+import json
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .pipeline import Inputs
+from .schema import NUMBER, Schema
+from .split import Rows
+
+
+def document(value: object) -> bytes:
+    """A JSON document; NaN and infinity are bugs here and raise ValueError."""
+    return (json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False) + "\n").encode()
+
+
+def holdout_csv(schema: Schema, inputs: Inputs, rows: Rows, truth: NDArray[np.generic]) -> bytes:
+    """The held-out rows as the model got them, and the target last. Missing is an empty field."""
+    columns = [
+        floats(inputs[column.name][rows]) if column.type == NUMBER else inputs[column.name][rows].tolist()
+        for column in schema.columns
+    ]
+    return _csv([*(column.name for column in schema.columns), schema.target], [*columns, _plain(truth)])
+
+
+def predictions_csv(labels: NDArray[np.generic], probabilities: NDArray[np.float64] | None) -> bytes:
+    """The trainer's answers, row by row of holdout.csv, one column per column of the graph's outputs."""
+    if probabilities is None:
+        return _csv(["prediction"], [floats(labels)])
+    names = [f"probabilities_{i}" for i in range(probabilities.shape[1])]
+    return _csv(["label", *names], [_plain(labels), *(floats(column) for column in probabilities.T)])
+
+
+def floats(values: NDArray[np.generic]) -> list[str]:
+    """Values as float32 texts, NaN as the empty text."""
+    distinct, inverse = np.unique(values.astype(np.float32), return_inverse=True)
+    texts = np.array(["" if np.isnan(value) else str(value) for value in distinct], dtype=object)
+    return texts[inverse].tolist()
+
+
+def _plain(values: NDArray[np.generic]) -> list[object]:
+    # tolist gives Python's own numbers and strings; a float64 target prints as its shortest text.
+    return values.tolist()
+
+
+def _csv(header: list[str], columns: list[list[object]]) -> bytes:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(zip(*columns, strict=True))
+    return out.getvalue().encode()
