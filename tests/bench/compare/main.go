@@ -39,9 +39,9 @@ func main() {
 	flag.StringVar(&o.peer, "peer", "tests/bench/python", "folder of the Python peer")
 	flag.StringVar(&o.gobench, "gobench", "", "output of go test -bench -benchmem of the handler, optional")
 	flag.StringVar(&o.out, "out", ".local/bench/predict.json", "the report")
-	flag.IntVar(&o.rounds, "rounds", 15, "rounds of all loads")
-	flag.IntVar(&o.starts, "starts", 15, "cold starts of each function")
-	flag.IntVar(&o.threads, "threads", 0, "intra-op threads of raw runs: predict's setting; 0 is the library's default")
+	flag.IntVar(&o.rounds, "rounds", 40, "rounds of all loads")
+	flag.IntVar(&o.starts, "starts", 25, "cold starts of each function")
+	flag.IntVar(&o.threads, "threads", 1, "intra-op threads of raw runs: what predict takes with the memory that the host names")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -175,18 +175,18 @@ func (b *bench) loads(ctx context.Context) ([]load, error) {
 		}
 	}
 	loads := []load{
-		function("noop_1row", 400, b.running["noop"], one, nil),
-		function("predict_1row", 400, b.running["predict"], one, b.flights.Check),
-		function("python_1row", 400, b.running["python_flights"], one, b.flights.Check),
-		function("predict_1000x30_json", 40, b.running["predict"], many, b.wide.Check),
-		function("predict_1000x30_binary", 40, b.running["predict"], binary, b.wide.Check),
-		function("python_1000x30_json", 40, b.running["python_wide"], many, b.wide.Check),
+		function("noop_1row", 150, b.running["noop"], one, nil),
+		function("predict_1row", 150, b.running["predict"], one, b.flights.Check),
+		function("python_1row", 150, b.running["python_flights"], one, b.flights.Check),
+		function("predict_1000x30_json", 12, b.running["predict"], many, b.wide.Check),
+		function("predict_1000x30_binary", 12, b.running["predict"], binary, b.wide.Check),
+		function("python_1000x30_json", 12, b.running["python_wide"], many, b.wide.Check),
 	}
 	for _, m := range []struct {
 		model *workload.Model
 		load  string
 		runs  int
-	}{{b.flights, "1row", 2000}, {b.wide, "1000x30", 40}} {
+	}{{b.flights, "1row", 500}, {b.wide, "1000x30", 12}} {
 		onnx, rows := filepath.Join(b.o.models, m.model.Name+".onnx"), filepath.Join(b.o.models, m.model.Name+".rows.json")
 		inGo, err := startRaw(b.o.rawrun, b.o.library, onnx, rows, strconv.Itoa(b.o.threads))
 		if err != nil {
