@@ -48,13 +48,17 @@ func Register(to Store, m *Model) error {
 
 // Point writes m's state at a generation, with a version as the champion.
 func Point(to Store, m *Model, generation int64, version int) error {
+	files, err := m.files(version)
+	if err != nil {
+		return err
+	}
 	kind := "bootstrap"
 	if generation > 1 {
 		kind = "promote"
 	}
 	return put(to, registry.StateKey(m.Name), registry.State{
 		V: registry.StateVersion, Model: m.Name, Generation: generation,
-		Slots: registry.Slots{Champion: &registry.Ref{Version: version, Digest: m.digest(version)}},
+		Slots: registry.Slots{Champion: &registry.Ref{Version: version, Digest: digest(files)}},
 		Last:  registry.Transition{ID: fmt.Sprintf("bench-%d", generation), At: created, Kind: kind, Actor: "bench"},
 	})
 }
@@ -62,26 +66,55 @@ func Point(to Store, m *Model, generation int64, version int) error {
 // AddVersion writes the files of a version and its manifest. Versions of a model differ in the document
 // string of the ONNX file, so that each is a blob and a session of its own and they all answer alike.
 func AddVersion(to Store, m *Model, version int) error {
+	files, err := m.files(version)
+	if err != nil {
+		return err
+	}
+	to.Put(RegistryBucket, registry.BlobKey(files[0].SHA256), files[0].content)
+	to.Put(RegistryBucket, registry.VersionFileKey(m.Name, version, files[1].Path), files[1].content)
+	return put(to, registry.ManifestKey(m.Name, version), registry.Manifest{
+		V: registry.ManifestVersion, Model: m.Name, Version: version, Digest: digest(files),
+		Files: listed(files), Runtime: "onnxruntime 1.27.0", CreatedAt: created,
+	})
+}
+
+type file struct {
+	registry.File
+	content []byte
+}
+
+// files are the model and the schema of a version.
+func (m *Model) files(version int) ([]file, error) {
+	description := m.schema()
+	text, err := description.Encode()
+	if err != nil {
+		return nil, fmt.Errorf("bench registry: %w", err)
+	}
 	onnx := m.onnx(version)
-	signature := schema.Signature{Outputs: []schema.Spec{
+	return []file{
+		{registry.File{Path: "model.onnx", Size: int64(len(onnx)), SHA256: sum(onnx), Blob: true}, onnx},
+		{registry.File{Path: "schema.json", Size: int64(len(text)), SHA256: sum(text)}, text},
+	}, nil
+}
+
+// schema has a rule for every column, so that the contract check has all its work.
+func (m *Model) schema() schema.Schema {
+	least, most := -1e9, 1e9
+	s := schema.Schema{V: schema.Version, Task: schema.Binary, Contract: schema.Contract{Columns: map[string]schema.Column{}}}
+	s.Signature.Outputs = []schema.Spec{
 		{Name: "label", Datatype: tensor.Int64, Shape: []int64{-1}},
 		{Name: "probabilities", Datatype: tensor.FP32, Shape: []int64{-1, 2}},
-	}}
+	}
 	for _, c := range m.Columns {
-		signature.Inputs = append(signature.Inputs, schema.Spec{Name: c.Name, Datatype: tensor.Datatype(c.datatype()), Shape: []int64{-1, int64(c.Width)}})
+		spec := schema.Spec{Name: c.Name, Datatype: tensor.Datatype(c.datatype()), Shape: []int64{-1, int64(c.Width)}}
+		s.Signature.Inputs = append(s.Signature.Inputs, spec)
+		rule := schema.Column{Missing: schema.Accept, Min: &least, Max: &most}
+		if c.Strings != nil {
+			rule = schema.Column{Missing: schema.Accept, Categories: append([]string{"AA", "UA"}, c.Strings...)}
+		}
+		s.Contract.Columns[c.Name] = rule
 	}
-	description, err := json.Marshal(schema.Schema{V: schema.Version, Task: schema.Binary, Signature: signature})
-	if err != nil {
-		return fmt.Errorf("bench registry: %w", err)
-	}
-	model := registry.File{Path: "model.onnx", Size: int64(len(onnx)), SHA256: sum(onnx), Blob: true}
-	to.Put(RegistryBucket, registry.BlobKey(model.SHA256), onnx)
-	to.Put(RegistryBucket, registry.VersionFileKey(m.Name, version, "schema.json"), description)
-	return put(to, registry.ManifestKey(m.Name, version), registry.Manifest{
-		V: registry.ManifestVersion, Model: m.Name, Version: version, Digest: m.digest(version),
-		Files:   []registry.File{model, {Path: "schema.json", Size: int64(len(description)), SHA256: sum(description)}},
-		Runtime: "onnxruntime 1.27.0", CreatedAt: created,
-	})
+	return s
 }
 
 // onnx is the model file of a version: field 6 of ModelProto is its doc_string, and of a field that occurs
@@ -92,7 +125,15 @@ func (m *Model) onnx(version int) []byte {
 	return append(append(slices.Clone(m.ONNX), docString, byte(len(text))), text...)
 }
 
-func (m *Model) digest(version int) string { return "sha256:" + sum(m.onnx(version)) }
+func listed(files []file) []registry.File {
+	var out []registry.File
+	for _, f := range files {
+		out = append(out, f.File)
+	}
+	return out
+}
+
+func digest(files []file) string { return registry.ContentDigest(listed(files)) }
 
 func put(to Store, key string, document any) error {
 	text, err := json.Marshal(document)

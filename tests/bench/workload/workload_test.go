@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tidegate/tidegate/shared/registry"
+	"github.com/tidegate/tidegate/shared/schema"
 )
 
 func TestEventsAreHTTPAPIEvents(t *testing.T) {
@@ -114,9 +115,21 @@ func TestRegister(t *testing.T) {
 	if err := AddVersion(store, m, 2); err != nil {
 		t.Fatal(err)
 	}
-	var state registry.State
-	if err := json.Unmarshal(store["models/small/state.json"], &state); err != nil {
+	state, err := registry.ParseState(m.Name, store["models/small/state.json"])
+	if err != nil {
 		t.Fatal(err)
+	}
+	for _, v := range []int{1, 2} {
+		manifest, err := registry.ParseManifest(m.Name, v, store[registry.ManifestKey(m.Name, v)])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v == 1 && manifest.Digest != state.Slots.Champion.Digest {
+			t.Error("the state names another digest than the manifest")
+		}
+		if _, err := schema.Parse(store[registry.VersionFileKey(m.Name, v, "schema.json")]); err != nil {
+			t.Error(err)
+		}
 	}
 	blobs := 0
 	for key, body := range store {
