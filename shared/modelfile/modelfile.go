@@ -83,16 +83,17 @@ func Parse(data []byte) (*Model, error) {
 		return nil, fault.New(fault.PayloadTooLarge, "the model file has %d bytes, an ONNX file at most %d", len(data), MaxBytes)
 	}
 	p := &parser{model: &Model{}}
-	if err := p.parse(data); err != nil {
+	err := p.parse(data)
+	if err == nil && p.graphs == 0 {
+		err = fault.New(fault.InvalidArgument, "the model file has no graph (%s)", looksLike(data))
+	}
+	if err == nil {
+		err = p.finish()
+	}
+	if err != nil {
 		if fault.KindOf(err) == fault.Internal { // a broken encoding: say what the file looks like instead
 			return nil, fault.Wrap(err, fault.InvalidArgument, "the model file is not an ONNX model (%s)", looksLike(data))
 		}
-		return nil, err
-	}
-	if p.graphs == 0 {
-		return nil, fault.New(fault.InvalidArgument, "the model file has no graph (%s)", looksLike(data))
-	}
-	if err := p.finish(); err != nil {
 		return nil, err
 	}
 	return p.model, nil

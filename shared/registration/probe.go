@@ -1,0 +1,188 @@
+package registration
+
+import (
+	"context"
+	"slices"
+
+	"github.com/tidegate/tidegate/shared/fault"
+	"github.com/tidegate/tidegate/shared/modelfile"
+	"github.com/tidegate/tidegate/shared/schema"
+	"github.com/tidegate/tidegate/shared/tensor"
+)
+
+// signatureOf is the signature as the file declares it. An output of unknown shape keeps a nil shape.
+func signatureOf(m *modelfile.Model) (schema.Signature, error) {
+	var sig schema.Signature
+	for _, in := range m.Inputs {
+		if in.Shape == nil {
+			return sig, fault.New(fault.InvalidArgument, "input %s of the model has no shape; give it one, with a free first dimension for the rows", quoted(in.Name))
+		}
+		sig.Inputs = append(sig.Inputs, schema.Spec{Name: in.Name, Datatype: in.Datatype, Shape: in.Shape})
+	}
+	for _, out := range m.Outputs {
+		sig.Outputs = append(sig.Outputs, schema.Spec{Name: out.Name, Datatype: out.Datatype, Shape: out.Shape})
+	}
+	return sig, nil
+}
+
+// probe loads the model, runs it on one and on two rows of zeros and empty
+// strings, and corrects the shapes of the outputs by what it gives: exporters
+// leave them out, or write that of the row they traced. Clients read these
+// shapes, and the runtime makes memory by them.
+//
+// A model that cannot run on such rows is refused when only the number of rows is
+// free. Where more is free (the length of a text, the size of an image) rows made up
+// here prove nothing, and there is a warning instead.
+func (r *Registrar) probe(ctx context.Context, model []byte, sig schema.Signature) (schema.Signature, []string, error) {
+	open := schema.Signature{Inputs: sig.Inputs}
+	for _, out := range sig.Outputs {
+		out.Shape = []int64{-1, -1} // let the runtime find out
+		open.Outputs = append(open.Outputs, out)
+	}
+	session, err := r.Runtime.Load(ctx, model, open)
+	if err != nil {
+		if k := fault.KindOf(err); k == fault.InvalidArgument || k == fault.Unimplemented {
+			return sig, nil, fault.Wrap(err, k, "%s does not accept the model: %s", r.Runtime, fault.Public(err).Message)
+		}
+		return sig, nil, err
+	}
+	defer session.Close()
+	batched, certain := inputFreedom(sig)
+	if !small(sig) {
+		sig.Outputs, err = undeclared(sig.Outputs)
+		return sig, []string{"the inputs of the model are too large to try it on rows of zeros; it is not known whether it runs"}, err
+	}
+	var seen [][][]int64 // by run, output
+	for _, rows := range []int64{1, 2} {
+		if rows == 2 && !batched {
+			break
+		}
+		outputs, release, err := session.Run(ctx, zeros(sig, rows), nil)
+		if ctx.Err() != nil {
+			return sig, nil, fault.Wrap(ctx.Err(), fault.DeadlineExceeded, "the first run of the model did not end in time")
+		}
+		if err != nil && certain {
+			return sig, nil, fault.Wrap(err, fault.FailedPrecondition, "the model loads but cannot be run on %d rows of zeros and empty strings; export it again with a free number of rows and check it with onnxruntime in Python", rows)
+		}
+		if err != nil {
+			sig.Outputs, err = undeclared(sig.Outputs)
+			return sig, []string{"the model could not be run on rows of zeros, since more than the number of rows is free; it is not known whether it runs"}, err
+		}
+		shapes := make([][]int64, len(outputs))
+		for i := range outputs {
+			shapes[i] = slices.Clone(outputs[i].Shape)
+			if outputs[i].Datatype != sig.Outputs[i].Datatype {
+				release()
+				return sig, nil, fault.New(fault.FailedPrecondition, "output %s of the model is %s, its file says %s", quoted(sig.Outputs[i].Name), outputs[i].Datatype, sig.Outputs[i].Datatype)
+			}
+		}
+		release()
+		seen = append(seen, shapes)
+	}
+	sig.Outputs = slices.Clone(sig.Outputs)
+	for i := range sig.Outputs {
+		of := make([][]int64, len(seen))
+		for run := range seen {
+			of[run] = seen[run][i]
+		}
+		sig.Outputs[i].Shape = outputShape(sig.Outputs[i].Shape, of, certain)
+	}
+	return sig, warnings(sig, batched), nil
+}
+
+// inputFreedom says whether every input has a free number of rows, and whether nothing else is free.
+func inputFreedom(sig schema.Signature) (batched, certain bool) {
+	batched, certain = true, true
+	for _, in := range sig.Inputs {
+		batched = batched && in.Batched()
+		for i, d := range in.Shape {
+			certain = certain && (i == 0 || d >= 0)
+		}
+	}
+	return batched, certain
+}
+
+// small says whether two rows of every input fit in memory beside the model.
+func small(sig schema.Signature) bool {
+	const most = 16 << 20 // elements
+	left := int64(most)
+	for _, in := range sig.Inputs {
+		shape := slices.Clone(in.Shape)
+		for i, d := range shape {
+			if d < 0 {
+				shape[i] = 1
+			}
+		}
+		n, err := tensor.Elements(shape, left/2)
+		if err != nil {
+			return false
+		}
+		left -= 2 * n
+	}
+	return true
+}
+
+// zeros makes inputs of zeros and empty strings; other free dimensions are 1.
+func zeros(sig schema.Signature, rows int64) []tensor.Tensor {
+	inputs := make([]tensor.Tensor, len(sig.Inputs))
+	for i, spec := range sig.Inputs {
+		t := tensor.Tensor{Name: spec.Name, Datatype: spec.Datatype, Shape: slices.Clone(spec.Shape)}
+		n := int64(1)
+		for j, d := range t.Shape {
+			if d < 0 {
+				t.Shape[j] = 1
+				if j == 0 {
+					t.Shape[j] = rows
+				}
+			}
+			n *= t.Shape[j]
+		}
+		t.Resize(int(n)) // fresh memory: zeros
+		inputs[i] = t
+	}
+	return inputs
+}
+
+// outputShape corrects a declared shape by the ones seen. Certain says that nothing
+// but the number of rows can change it, so that what stayed the same is fixed.
+func outputShape(declared []int64, seen [][]int64, certain bool) []int64 {
+	first := seen[0]
+	shape := slices.Clone(first)
+	told := len(declared) == len(first) && declared != nil
+	for i := range shape {
+		if told {
+			shape[i] = declared[i]
+		} else if !certain {
+			shape[i] = -1
+		}
+		for _, s := range seen {
+			if len(s) != len(first) || s[i] != first[i] || shape[i] >= 0 && s[i] != shape[i] {
+				shape[i] = -1
+				break
+			}
+		}
+	}
+	return shape
+}
+
+// undeclared refuses outputs of unknown shape, where no run could tell it.
+func undeclared(outputs []schema.Spec) ([]schema.Spec, error) {
+	for _, out := range outputs {
+		if out.Shape == nil {
+			return nil, fault.New(fault.InvalidArgument, "output %s of the model has no shape; export it with shapes (onnx.shape_inference)", quoted(out.Name))
+		}
+	}
+	return outputs, nil
+}
+
+func warnings(sig schema.Signature, batched bool) []string {
+	if batched {
+		return nil
+	}
+	for _, in := range sig.Inputs {
+		if !in.Batched() {
+			return []string{"input " + quoted(in.Name) + " takes a fixed number of rows: every request must have as many; export the model with a free first dimension"}
+		}
+	}
+	return nil
+}
