@@ -1,0 +1,319 @@
+package profile
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/tidegate/tidegate/shared/oip/wire"
+)
+
+// MaxLine bounds one line of a text format, so that a quote that never closes
+// does not take the memory.
+const MaxLine = 16 << 20
+
+// Report says what reading one source found beside its rows.
+type Report struct {
+	Rows      uint64    `json:"rows"`                // counted
+	Malformed uint64    `json:"malformed,omitempty"` // lines that are no rows
+	First     string    `json:"first_malformed,omitempty"`
+	LeftOut   []LeftOut `json:"left_out,omitempty"`
+	Extra     []string  `json:"extra,omitempty"`  // columns that the baseline does not hold
+	Absent    []string  `json:"absent,omitempty"` // columns that the source does not hold: missing in all rows
+}
+
+func (r *Report) malformed(line int, problem string) {
+	if r.Malformed == 0 {
+		r.First = fmt.Sprintf("line %d: %s", line, problem)
+	}
+	r.Malformed++
+}
+
+// Decompress tells gzip and zstd by their magic bytes and returns the plain
+// stream, which is r itself for anything else. Memory stays below 10 MB.
+func Decompress(r io.Reader) (io.ReadCloser, error) {
+	br := bufio.NewReaderSize(r, 64<<10)
+	magic, err := br.Peek(4)
+	if err != nil && err != io.EOF {
+		return nil, err
+	}
+	switch {
+	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
+		return gzip.NewReader(br)
+	case bytes.Equal(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
+		d, err := zstd.NewReader(br, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(64<<20))
+		if err != nil {
+			return nil, err
+		}
+		return d.IOReadCloser(), nil
+	}
+	return io.NopCloser(br), nil
+}
+
+// CountCSV adds the rows of a CSV file with a header to t. A line with another
+// number of fields than the header is counted as malformed; text that is not CSV
+// at all, such as a quote that never closes, is an error that names the line.
+func CountCSV(ctx context.Context, r io.Reader, t *Tally) (Report, error) {
+	var rep Report
+	limited := &budget{r: r}
+	cr := csv.NewReader(limited)
+	cr.ReuseRecord = true
+	cr.FieldsPerRecord = -1
+	limited.renew()
+	header, err := cr.Read()
+	if err == io.EOF {
+		return rep, fmt.Errorf("profile: the CSV file is empty; it needs a header with the names of the columns")
+	}
+	if err != nil {
+		return rep, fmt.Errorf("profile: the header of the CSV file: %w", err)
+	}
+	header[0] = strings.TrimPrefix(header[0], "\ufeff") // spreadsheets write a byte order mark
+	columns, err := rep.match(header, t.baseline)
+	if err != nil {
+		return rep, err
+	}
+	width := len(header)
+	for {
+		if rep.Rows%4096 == 0 && ctx.Err() != nil {
+			return rep, ctx.Err()
+		}
+		limited.renew()
+		record, err := cr.Read()
+		switch {
+		case err == io.EOF:
+			rep.fillAbsent(t)
+			return rep, nil
+		case err != nil:
+			return rep, fmt.Errorf("profile: after %d rows of the CSV file: %w", rep.Rows, err)
+		case len(record) != width:
+			line, _ := cr.FieldPos(0)
+			rep.malformed(line, fmt.Sprintf("%d fields, the header has %d", len(record), width))
+			continue
+		}
+		for i, col := range columns {
+			if col >= 0 {
+				t.Parse(col, record[i], 1)
+			}
+		}
+		rep.Rows++
+	}
+}
+
+// match finds the baseline's columns in a header: by field, the column or −1.
+func (r *Report) match(header []string, b *Baseline) ([]int, error) {
+	index := map[string]int{}
+	for i := range b.Columns {
+		index[b.Columns[i].Name] = i
+	}
+	columns := make([]int, len(header))
+	seen := map[string]bool{}
+	for i, name := range header {
+		if seen[name] {
+			return nil, fmt.Errorf("profile: the header names column %q twice", Cut(name))
+		}
+		seen[name] = true
+		if col, ok := index[name]; ok {
+			columns[i] = col
+		} else {
+			columns[i] = -1
+			r.Extra = append(r.Extra, Cut(name))
+		}
+	}
+	for i := range b.Columns {
+		if !seen[b.Columns[i].Name] {
+			r.Absent = append(r.Absent, b.Columns[i].Name)
+		}
+	}
+	return columns, nil
+}
+
+func (r *Report) fillAbsent(t *Tally) {
+	for _, name := range r.Absent {
+		for i := range t.baseline.Columns {
+			if t.baseline.Columns[i].Name == name {
+				t.Missing(i, r.Rows)
+			}
+		}
+	}
+}
+
+// budget fails a record that reads more than MaxLine.
+type budget struct {
+	r    io.Reader
+	left int
+}
+
+var errLine = errors.New("a line is longer than 16 MB; is a quote not closed?")
+
+func (b *budget) renew() { b.left = MaxLine }
+
+func (b *budget) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		return 0, errLine
+	}
+	n, err := b.r.Read(p)
+	b.left -= n
+	return n, err
+}
+
+// CountNDJSON adds the rows of a file with one flat JSON object a line to t. A
+// line that is no JSON object, or names a key twice, is counted as malformed.
+func CountNDJSON(ctx context.Context, r io.Reader, t *Tally) (Report, error) {
+	var rep Report
+	rows := newObjectRows(t)
+	sc := bufio.NewScanner(r)
+	sc.Buffer(make([]byte, 64<<10), MaxLine)
+	for line := 1; sc.Scan(); line++ {
+		if line%4096 == 0 && ctx.Err() != nil {
+			return rep, ctx.Err()
+		}
+		text := bytes.TrimSpace(sc.Bytes())
+		if len(text) == 0 {
+			continue
+		}
+		if problem := rows.count(text); problem != "" {
+			rep.malformed(line, problem)
+			continue
+		}
+		rep.Rows++
+	}
+	if err := sc.Err(); err != nil {
+		if errors.Is(err, bufio.ErrTooLong) {
+			err = errLine
+		}
+		return rep, fmt.Errorf("profile: after %d rows of the NDJSON file: %w", rep.Rows, err)
+	}
+	rep.Extra, rep.Absent = rows.columns()
+	return rep, nil
+}
+
+// objectRows counts rows given as objects. A value is only counted once the whole
+// line is known to be good, so that a malformed line counts nowhere.
+type objectRows struct {
+	t     *Tally
+	index map[string]int
+	at    []int  // by column: position of the value in the line, −1 for none
+	seen  []bool // by column: met in any line
+	extra map[string]bool
+}
+
+func newObjectRows(t *Tally) *objectRows {
+	o := &objectRows{t: t, index: map[string]int{}, extra: map[string]bool{}}
+	for i := range t.baseline.Columns {
+		o.index[t.baseline.Columns[i].Name] = i
+	}
+	o.at = make([]int, len(t.baseline.Columns))
+	o.seen = make([]bool, len(t.baseline.Columns))
+	return o
+}
+
+// maxExtra bounds the names of unknown columns that are remembered.
+const maxExtra = 1000
+
+func (o *objectRows) count(b []byte) (problem string) {
+	if !wire.Is(b, 0, '{') {
+		return "not a JSON object"
+	}
+	for i := range o.at {
+		o.at[i] = -1
+	}
+	i := wire.Space(b, 1)
+	for !wire.Is(b, i, '}') {
+		name, next, code := wire.String(b, i)
+		if code != wire.OK {
+			return code.Problem("a name in quotes")
+		}
+		if i = wire.Space(b, next); !wire.Is(b, i, ':') {
+			return "no colon behind a name"
+		}
+		i = wire.Space(b, i+1)
+		if col, ok := o.index[name]; !ok {
+			if len(o.extra) < maxExtra {
+				o.extra[strings.Clone(Cut(name))] = true
+			}
+		} else if o.at[col] >= 0 {
+			return "a column is given twice"
+		} else {
+			o.at[col] = i
+		}
+		if next, code = wire.Skip(b, i, 1); code != wire.OK {
+			return code.Problem("a value")
+		}
+		if i = wire.Space(b, next); wire.Is(b, i, ',') {
+			i = wire.Space(b, i+1)
+			if wire.Is(b, i, '}') {
+				return "a comma before the closing brace"
+			}
+		} else if !wire.Is(b, i, '}') {
+			return "no comma between members"
+		}
+	}
+	if wire.Space(b, i+1) != len(b) {
+		return "text behind the object"
+	}
+	for col, at := range o.at {
+		if at < 0 {
+			o.t.Missing(col, 1)
+			continue
+		}
+		o.seen[col] = true
+		countJSON(o.t, col, b, at)
+	}
+	return ""
+}
+
+func (o *objectRows) columns() (extra, absent []string) {
+	for i, seen := range o.seen {
+		if !seen {
+			absent = append(absent, o.t.baseline.Columns[i].Name)
+		}
+	}
+	return slices.Sorted(maps.Keys(o.extra)), absent
+}
+
+// countJSON counts one value whose text is known to be JSON.
+func countJSON(t *Tally, col int, b []byte, at int) {
+	switch c := b[at]; {
+	case c == 'n':
+		t.Missing(col, 1)
+	case c == '"':
+		v, _, code := wire.String(b, at)
+		if code != wire.OK {
+			t.WrongType(col, 1)
+			return
+		}
+		t.Text(col, v, 1)
+	case c == 't' || c == 'f':
+		countBool(t, col, c == 't', 1)
+	case c == '-' || c >= '0' && c <= '9':
+		if t.baseline.Columns[col].Kind == Categorical {
+			if v, _, code := wire.Int[int64](b, at); code == wire.OK {
+				countInt(t, col, v, 1)
+				return
+			}
+		}
+		switch v, _, code := wire.Float64(b, at); {
+		case code == wire.OK:
+			t.Number(col, v, 1)
+		case code == wire.Range && c == '-':
+			t.Number(col, math.Inf(-1), 1)
+		case code == wire.Range:
+			t.Number(col, math.Inf(1), 1)
+		default:
+			t.WrongType(col, 1)
+		}
+	default:
+		t.WrongType(col, 1)
+	}
+}
