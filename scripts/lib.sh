@@ -15,6 +15,13 @@ sha256() {
   if command -v sha256sum >/dev/null; then sha256sum "$1"; else shasum -a 256 "$1"; fi | cut -d' ' -f1
 }
 
+# locked NAME makes this process the only one below a lock of that name, until it ends. Where flock(1) is missing it is a no-op.
+locked() {
+  mkdir -p "$LOCAL/locks"
+  exec 9>"$LOCAL/locks/$1"
+  if command -v flock >/dev/null; then flock 9; fi
+}
+
 # host_python prints a Python 3.11 or later that can make virtual environments.
 host_python() {
   local candidate
@@ -36,6 +43,6 @@ make_venv() {
   say "installing $(basename "$requirements") into .local/$name"
   rm -rf "$dir"
   "$(host_python)" -m venv "$dir"
-  "$dir/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --requirement "$requirements" >&2
+  "$dir/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --no-deps --requirement "$requirements" >&2
   printf '%s\n' "$want" >"$dir/.installed"
 }
