@@ -76,7 +76,7 @@ func contract(f features, sig schema.Signature) (schema.Contract, error) {
 	return c, nil
 }
 
-// metrics flattens metrics.json: numbers keep their name, those of an object get "object.name".
+// metrics flattens metrics.json: numbers but its version keep their name, those of an object get "object.name".
 // Anything else in it stays in the file only.
 func metrics(data []byte) (map[string]float64, error) {
 	var raw map[string]any
@@ -84,6 +84,7 @@ func metrics(data []byte) (map[string]float64, error) {
 		return nil, fault.Wrap(err, fault.InvalidArgument, "%s must be a JSON object of numbers", metricsFile)
 	}
 	flat := map[string]float64{}
+	delete(raw, "v")
 	for name, v := range raw {
 		switch v := v.(type) {
 		case float64:

@@ -2,7 +2,9 @@ package registration
 
 import (
 	"context"
+	"errors"
 	"slices"
+	"strings"
 
 	"github.com/tidegate/tidegate/shared/fault"
 	"github.com/tidegate/tidegate/shared/modelfile"
@@ -42,7 +44,7 @@ func (r *Registrar) probe(ctx context.Context, model []byte, sig schema.Signatur
 	session, err := r.Runtime.Load(ctx, model, open)
 	if err != nil {
 		if k := fault.KindOf(err); k == fault.InvalidArgument || k == fault.Unimplemented {
-			return sig, nil, fault.Wrap(err, k, "%s does not accept the model: %s", r.Runtime, fault.Public(err).Message)
+			return sig, nil, fault.Wrap(err, k, "%s does not accept the model: %s", r.Runtime, reason(err))
 		}
 		return sig, nil, err
 	}
@@ -88,6 +90,20 @@ func (r *Registrar) probe(ctx context.Context, model []byte, sig schema.Signatur
 		sig.Outputs[i].Shape = outputShape(sig.Outputs[i].Shape, of, certain)
 	}
 	return sig, warnings(sig, batched), nil
+}
+
+// reason is the runtime's own text about a model file, which an owner needs to
+// mend it. It speaks of operators and tensors of the file: no data has been seen yet.
+func reason(err error) string {
+	const limit = 300
+	for next := errors.Unwrap(err); next != nil; next = errors.Unwrap(err) {
+		err = next
+	}
+	text := strings.Join(strings.Fields(err.Error()), " ")
+	if len(text) > limit {
+		text = strings.ToValidUTF8(text[:limit], "") + "…"
+	}
+	return text
 }
 
 // inputFreedom says whether every input has a free number of rows, and whether nothing else is free.

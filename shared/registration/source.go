@@ -84,8 +84,8 @@ func (b *bundle) close() {
 }
 
 // fetch reads a source into memory (model, small files) and Dir (tables).
-func (r *Registrar) fetch(ctx context.Context, at location) (b *bundle, err error) {
-	b = &bundle{small: map[string][]byte{}}
+func (r *Registrar) fetch(ctx context.Context, at location) (_ *bundle, err error) {
+	b := &bundle{small: map[string][]byte{}}
 	defer func() {
 		if err != nil {
 			b.close()

@@ -70,7 +70,7 @@ def upload(name, task, target, model, y, rng):
     options = {} if task == "regression" else {"options": {id(fitted): {"zipmap": False}}}
     graph = to_onnx(fitted, initial_types=initial, target_opset=OPSET, **options)
     graph.graph.name = name
-    rename = {"variable": "prediction"}
+    rename = {"variable": "prediction"} if task == "regression" else {}
     for node in graph.graph.node:
         for i, output in enumerate(node.output):
             node.output[i] = rename.get(output, output)
