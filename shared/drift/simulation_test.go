@@ -17,11 +17,11 @@ import (
 
 // numeric draws a baseline column of n and a window of m rows; shift moves the window.
 func numeric(rng *rand.Rand, name string, n, m int, shift float64) (profile.Column, []Stratum) {
-	ref := make([]float64, n)
-	for i := range ref {
-		ref[i] = rng.NormFloat64()
+	ref := profile.NewNumbers()
+	for range n {
+		ref.Add(rng.NormFloat64(), 1)
 	}
-	c := profile.NumericColumn(name, ref, 0, 0)
+	c := ref.Column(name)
 	s := profile.NewState(c.Bins.Len())
 	for range m {
 		s.Rows++
@@ -187,11 +187,11 @@ func gateVerdict(d float64) gate.Answer {
 }
 
 func uniformColumn(rng *rand.Rand, n int) profile.Column {
-	values := make([]float64, n)
-	for i := range values {
-		values[i] = rng.Float64()
+	values := profile.NewNumbers()
+	for range n {
+		values.Add(rng.Float64(), 1)
 	}
-	return profile.NumericColumn("x", values, 0, 0)
+	return values.Column("x")
 }
 
 // stated is the number of rows that a small window at distance d is told it needs.

@@ -147,37 +147,6 @@ func ParseBaseline(raw []byte) (*Baseline, error) {
 	return &b, nil
 }
 
-// NumericColumn freezes a numeric column from its values: NaN stands for missing
-// as the trainer fed it. It reorders values.
-func NumericColumn(name string, values []float64, missing, wrongType uint64) Column {
-	c := Column{Name: name, Kind: Numeric}
-	distinct := Distinct(values)
-	c.Bins = NewBins(distinct)
-	c.Few = len(distinct) <= FewDistinct
-	c.Distinct = uint64(min(len(distinct), MaxDistinct))
-	c.State = NewState(c.Bins.Len())
-	c.State.Rows, c.State.Missing, c.State.WrongType = missing+wrongType, missing, wrongType
-	for _, v := range distinct {
-		switch v.Count {
-		case 1:
-			c.N1++
-		case 2:
-			c.N2++
-		}
-		c.State.number(v.Value, c.Bins.Index(v.Value), v.Count)
-	}
-	for _, x := range values {
-		switch {
-		case math.IsNaN(x):
-			c.State.Rows++
-			c.State.NaN++
-		case math.IsInf(x, 0):
-			c.State.number(x, c.Bins.Index(x), 1)
-		}
-	}
-	return c
-}
-
 // CategoricalColumn freezes a categorical column from its counter.
 func CategoricalColumn(name string, counter *Counter, missing, wrongType uint64) Column {
 	c := Column{Name: name, Kind: Categorical, Distinct: uint64(counter.Distinct())}

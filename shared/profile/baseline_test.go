@@ -20,9 +20,9 @@ func sample(t testing.TB) *Baseline {
 		ids.Add(fmt.Sprint("id", i), 1)
 	}
 	return &Baseline{V: BaselineVersion, Rows: 5002, Columns: []Column{
-		NumericColumn("x", values, 3, 0),
-		NumericColumn("few", draw(rng, "few", 500), 0, 1),
-		NumericColumn("empty", nil, 7, 0),
+		numericColumn("x", values, 3, 0),
+		numericColumn("few", draw(rng, "few", 500), 0, 1),
+		numericColumn("empty", nil, 7, 0),
 		CategoricalColumn("c", counter, 2, 0),
 		CategoricalColumn("id", ids, 0, 0),
 	}}

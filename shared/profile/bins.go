@@ -1,7 +1,6 @@
 package profile
 
 import (
-	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -29,47 +28,38 @@ type Bins struct {
 	scale float64
 }
 
-// Weighted is a value and how many rows hold it.
-type Weighted struct {
-	Value float64
-	Count uint64
-}
-
-// NewBins makes the cells from the distinct finite values of the baseline with
-// their counts, in ascending order. Values that hold at least 1/MaxBins of the
-// rows, or every value when there are at most FewDistinct, become atoms; the rest
-// is cut into cells of about 1/MaxBins of the rows each.
-func NewBins(values []Weighted) Bins {
+// newBins makes the cells from the baseline's groups of values, in ascending
+// order. Single values that hold at least 1/MaxBins of the rows, or every value
+// when there are at most FewDistinct, become atoms; the rest is cut into cells of
+// about 1/MaxBins of the rows each, between groups.
+func newBins(groups []group) Bins {
 	var total uint64
-	for _, v := range values {
-		total += v.Count
+	for _, g := range groups {
+		total += g.count
 	}
 	if total == 0 {
 		return bins([]float64{math.Inf(1)})
 	}
-	few := len(values) <= FewDistinct
+	few := len(groups) <= FewDistinct
 	var upper []float64
 	var mass uint64 // of the open cell that is being filled
-	for i, v := range values {
-		if few || v.Count*MaxBins >= total {
-			below := math.Nextafter(v.Value, math.Inf(-1))
+	for i, g := range groups {
+		if g.lo == g.hi && (few || g.count*MaxBins >= total) {
+			below := math.Nextafter(g.lo, math.Inf(-1))
 			if len(upper) == 0 || upper[len(upper)-1] < below {
 				upper = append(upper, below) // closes the cell before, which may be empty
 			}
-			upper = append(upper, v.Value)
+			upper = append(upper, g.lo)
 			mass = 0
 			continue
 		}
-		mass += v.Count
-		if mass*MaxBins >= total && i+1 < len(values) {
-			upper = append(upper, between(v.Value, values[i+1].Value))
+		mass += g.count
+		if mass*MaxBins >= total && i+1 < len(groups) {
+			upper = append(upper, between(g.hi, groups[i+1].lo))
 			mass = 0
 		}
 	}
-	if len(upper) == 0 || !math.IsInf(upper[len(upper)-1], 1) {
-		upper = append(upper, math.Inf(1))
-	}
-	return bins(upper)
+	return bins(append(upper, math.Inf(1)))
 }
 
 // between cuts halfway, so that new values near a border of the sample do not all fall on one side.
@@ -169,25 +159,4 @@ func (b *Bins) Index(x float64) int {
 // Atom says whether cell i holds a single value.
 func (b *Bins) Atom(i int) bool {
 	return i > 0 && math.Nextafter(b.Upper[i-1], math.Inf(1)) == b.Upper[i]
-}
-
-// Distinct sorts values and counts equal ones; NaN and infinities are left out.
-// It reorders values.
-func Distinct(values []float64) []Weighted {
-	slices.SortFunc(values, cmp.Compare)
-	var out []Weighted
-	for _, v := range values {
-		if math.IsNaN(v) || math.IsInf(v, 0) {
-			continue
-		}
-		if v == 0 {
-			v = 0 // −0 and 0 are one value
-		}
-		if n := len(out); n > 0 && out[n-1].Value == v {
-			out[n-1].Count++
-			continue
-		}
-		out = append(out, Weighted{v, 1})
-	}
-	return out
 }

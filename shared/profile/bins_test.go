@@ -31,12 +31,30 @@ func draw(rng *rand.Rand, kind string, n int) []float64 {
 	return xs
 }
 
+func numbersOf(xs []float64) *Numbers {
+	c := NewNumbers()
+	for _, x := range xs {
+		c.Add(x, 1)
+	}
+	return c
+}
+
+// numericColumn freezes a column of values and rows without one.
+func numericColumn(name string, xs []float64, missing, wrongType uint64) Column {
+	c := numbersOf(xs)
+	c.Missing(missing)
+	c.WrongType(wrongType)
+	return c.Column(name)
+}
+
+func binsOf(xs []float64) Bins { return numbersOf(xs).Column("x").Bins }
+
 var kinds = []string{"normal", "lognormal", "atoms", "few", "wild", "constant"}
 
 func TestIndexEqualsSearch(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for _, kind := range kinds {
-		b := NewBins(Distinct(draw(rng, kind, 20000)))
+		b := binsOf(draw(rng, kind, 20000))
 		probes := append(draw(rng, kind, 5000), math.Inf(1), math.Inf(-1), 0, math.MaxFloat64, -math.MaxFloat64)
 		for _, u := range b.Upper {
 			probes = append(probes, u, math.Nextafter(u, math.Inf(1)), math.Nextafter(u, math.Inf(-1)))
@@ -58,13 +76,14 @@ func TestBinsAreEquiMass(t *testing.T) {
 	const n = 100000
 	for _, kind := range kinds {
 		xs := draw(rng, kind, n)
-		values := Distinct(append([]float64(nil), xs...))
-		b := NewBins(values)
+		values := map[float64]int{}
+		b := binsOf(xs)
 		counts := make([]int, b.Len())
 		finite := 0
 		for _, x := range xs {
 			if !math.IsNaN(x) && !math.IsInf(x, 0) {
 				counts[b.Index(x)]++
+				values[x+0]++
 				finite++
 			}
 		}
@@ -73,9 +92,9 @@ func TestBinsAreEquiMass(t *testing.T) {
 				t.Errorf("%s: open cell %d holds %d of %d rows", kind, i, c, finite)
 			}
 		}
-		for _, v := range values {
-			if v.Count*MaxBins >= uint64(finite) && !b.Atom(b.Index(v.Value)) {
-				t.Errorf("%s: %g holds %d of %d rows and has no cell of its own", kind, v.Value, v.Count, finite)
+		for v, n := range values {
+			if n*MaxBins >= finite && !b.Atom(b.Index(v)) {
+				t.Errorf("%s: %g holds %d of %d rows and has no cell of its own", kind, v, n, finite)
 			}
 		}
 		if b.Len() > 3*MaxBins {
@@ -85,13 +104,16 @@ func TestBinsAreEquiMass(t *testing.T) {
 }
 
 func TestFewDistinctValuesAreAtoms(t *testing.T) {
-	values := []Weighted{{-1, 1}, {0, 100000}, {3.5, 2}}
-	b := NewBins(values)
+	c := NewNumbers()
+	for v, n := range map[float64]uint64{-1: 1, 0: 100000, 3.5: 2} {
+		c.Add(v, n)
+	}
+	b := c.Column("few").Bins
 	seen := map[int]bool{}
-	for _, v := range values {
-		i := b.Index(v.Value)
+	for _, v := range []float64{-1, 0, 3.5} {
+		i := b.Index(v)
 		if !b.Atom(i) || seen[i] {
-			t.Errorf("%g is in cell %d, which is not its own", v.Value, i)
+			t.Errorf("%g is in cell %d, which is not its own", v, i)
 		}
 		seen[i] = true
 	}
@@ -104,7 +126,7 @@ func TestFewDistinctValuesAreAtoms(t *testing.T) {
 
 func TestBinsOf(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 6))
-	want := NewBins(Distinct(draw(rng, "atoms", 5000)))
+	want := binsOf(draw(rng, "atoms", 5000))
 	got, err := BinsOf(want.Upper)
 	if err != nil {
 		t.Fatal(err)
@@ -120,7 +142,7 @@ func TestBinsOf(t *testing.T) {
 			t.Errorf("%d bounds accepted", len(bad))
 		}
 	}
-	if b := NewBins(nil); b.Len() != 1 || b.Index(7) != 0 {
+	if b := binsOf(nil); b.Len() != 1 || b.Index(7) != 0 {
 		t.Error("a column without values must have one cell")
 	}
 }
@@ -130,7 +152,7 @@ var sinkInt int
 func BenchmarkIndex(b *testing.B) {
 	rng := rand.New(rand.NewPCG(7, 8))
 	for _, kind := range []string{"normal", "lognormal", "atoms", "few"} {
-		cells := NewBins(Distinct(draw(rng, kind, 100000)))
+		cells := binsOf(draw(rng, kind, 100000))
 		xs := draw(rng, kind, 4096)
 		b.Run(kind, func(b *testing.B) {
 			b.SetBytes(int64(len(xs)))

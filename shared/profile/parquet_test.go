@@ -82,9 +82,9 @@ func flightsBaseline(rows []flight) *Baseline {
 		late = append(late, b)
 	}
 	return &Baseline{V: BaselineVersion, Rows: uint64(len(rows)), Columns: []Column{
-		NumericColumn("delay", delay, none, 0), NumericColumn("plain", plain, 0, 0), NumericColumn("hour", hour, 0, 0),
-		NumericColumn("big", big, 0, 0), CategoricalColumn("carrier", carrier, none, 0), CategoricalColumn("tail", tail, 0, 0),
-		NumericColumn("late", late, 0, 0),
+		numericColumn("delay", delay, none, 0), numericColumn("plain", plain, 0, 0), numericColumn("hour", hour, 0, 0),
+		numericColumn("big", big, 0, 0), CategoricalColumn("carrier", carrier, none, 0), CategoricalColumn("tail", tail, 0, 0),
+		numericColumn("late", late, 0, 0),
 	}}
 }
 
@@ -136,7 +136,7 @@ func TestParquetCountsEqualTheBaselines(t *testing.T) {
 func TestParquetLeavesOutWhatHasNoCells(t *testing.T) {
 	rows := flights(rand.New(rand.NewPCG(22, 22)), 100)
 	b := flightsBaseline(rows)
-	b.Columns = append(b.Columns, NumericColumn("tags", []float64{1, 2}, 0, 0), NumericColumn("gone", []float64{1, 2}, 0, 0))
+	b.Columns = append(b.Columns, numericColumn("tags", []float64{1, 2}, 0, 0), numericColumn("gone", []float64{1, 2}, 0, 0))
 	tally, pf := countParquet(t, write(t, rows, 100), b)
 	if len(pf.LeftOut) != 1 || pf.LeftOut[0].Column != "tags" || !strings.Contains(pf.LeftOut[0].Reason, "nested") {
 		t.Errorf("left out: %+v", pf.LeftOut)

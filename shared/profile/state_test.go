@@ -22,7 +22,7 @@ func TestStateDoesNotDependOnSharding(t *testing.T) {
 	rng := rand.New(rand.NewPCG(9, 9))
 	for _, kind := range kinds {
 		xs := append(draw(rng, kind, 20000), 0, math.Copysign(0, -1), math.NaN(), math.Inf(1), math.Inf(-1))
-		b := NewBins(Distinct(draw(rng, kind, 5000)))
+		b := binsOf(draw(rng, kind, 5000))
 		whole := NewState(b.Len())
 		count(&whole, &b, xs)
 		if err := whole.check(); err != nil {
@@ -54,7 +54,7 @@ func TestStateDoesNotDependOnSharding(t *testing.T) {
 }
 
 func TestCountingByValueEqualsCountingByRow(t *testing.T) {
-	b := NewBins([]Weighted{{0.1, 3}, {1e9, 4}})
+	b := binsOf([]float64{0.1, 0.1, 1e9})
 	byRow, byValue := NewState(b.Len()), NewState(b.Len())
 	for range 1000 {
 		byRow.number(0.1, b.Index(0.1), 1)

@@ -123,7 +123,7 @@ func pack(t testing.TB, raw []byte, packing string) []byte {
 func tiny() *Baseline {
 	c := NewCounter()
 	c.Add("a", 100)
-	return &Baseline{V: BaselineVersion, Columns: []Column{NumericColumn("x", []float64{1, 2, 3}, 0, 0), CategoricalColumn("c", c, 0, 0)}}
+	return &Baseline{V: BaselineVersion, Columns: []Column{numericColumn("x", []float64{1, 2, 3}, 0, 0), CategoricalColumn("c", c, 0, 0)}}
 }
 
 func TestMalformedLinesAreCountedNotLost(t *testing.T) {
