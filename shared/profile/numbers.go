@@ -29,7 +29,9 @@ type group struct {
 }
 
 // NewNumbers returns an empty counter.
-func NewNumbers() *Numbers { return &Numbers{groups: map[uint64]group{}, limit: maxGroups, state: NewState(1)} }
+func NewNumbers() *Numbers {
+	return &Numbers{groups: map[uint64]group{}, limit: maxGroups, state: NewState(1)}
+}
 
 // Add counts x n times. NaN stands for missing as the trainer fed it.
 func (c *Numbers) Add(x float64, n uint64) {
