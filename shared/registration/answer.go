@@ -39,6 +39,9 @@ func newLayout(sig schema.Signature, outputs []tensor.Tensor, rows int, header [
 	var layout []answer
 	var faults []fault.Violation
 	for i, spec := range sig.Outputs {
+		if n := outputs[i].Len(); n < rows || n%rows != 0 || outputs[i].Rows() != int64(rows) && len(outputs[i].Shape) > 0 {
+			return nil, notByRow(spec.Name, n, rows)
+		}
 		spec.Shape = outputs[i].Shape // what it is, not what the file says
 		names, err := columnNames(spec, "output", outputs[i].Len()/rows)
 		if err != nil {
@@ -70,9 +73,14 @@ func newLayout(sig schema.Signature, outputs []tensor.Tensor, rows int, header [
 func (a *answer) bind(outputs []tensor.Tensor, rows int) error {
 	a.t = &outputs[a.index]
 	if a.t.Len() != rows*len(a.fields) {
-		return fault.New(fault.FailedPrecondition, "output %s has %d elements for %d rows, wanted %d; the model does not answer row by row", quoted(a.name), a.t.Len(), rows, rows*len(a.fields))
+		return notByRow(a.name, a.t.Len(), rows)
 	}
 	return nil
+}
+
+func notByRow(output string, elements, rows int) error {
+	return fault.New(fault.FailedPrecondition, "output %s has %d elements for %d rows: the model does not answer row by row; leave %s and %s out to register without parity",
+		quoted(output), elements, rows, holdoutFile, predictionsFile)
 }
 
 func (a *answer) isFloat() bool {

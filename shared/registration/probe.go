@@ -38,7 +38,9 @@ func signatureOf(m *modelfile.Model) (schema.Signature, error) {
 func (r *Registrar) probe(ctx context.Context, model []byte, sig schema.Signature) (schema.Signature, []string, error) {
 	open := schema.Signature{Inputs: sig.Inputs}
 	for _, out := range sig.Outputs {
-		out.Shape = []int64{-1, -1} // let the runtime find out
+		if out.Datatype != tensor.FP16 { // which the runtime reads only into memory of the declared shape
+			out.Shape = []int64{-1, -1} // let the runtime find out
+		}
 		open.Outputs = append(open.Outputs, out)
 	}
 	session, err := r.Runtime.Load(ctx, model, open)
