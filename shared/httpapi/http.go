@@ -25,11 +25,12 @@ type Header map[string]string
 // Response is the answer to one request.
 type Response struct {
 	Status int
-	Header Header // canonical spelling as to be sent
+	Header Header // canonical spelling as to be sent; reused after After, like Body
 	Body   []byte // owned by the handler until After has run
 	Binary bool   // the body is not text: an HTTP API event must carry it as base64
 	// After, when not nil, is the work to do once the answer has left: capture, the other version,
-	// state refresh. It recovers its own panics and respects ctx.
+	// state refresh. It recovers its own panics and respects ctx. It must be called exactly once, also
+	// when the answer could not be sent, because it gives the model version back.
 	After func(ctx context.Context)
 }
 

@@ -59,7 +59,7 @@ type Observation struct {
 }
 
 // Observer turns observations into a log line, metrics and trace segments. It is
-// called after the answer.
+// called after the answer, last of all, and must not keep the observation.
 type Observer interface {
 	Observe(ctx context.Context, o *Observation)
 }

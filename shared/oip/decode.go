@@ -34,8 +34,10 @@ func (d *Decoder) Decode(body []byte, jsonLength int) (*Request, error) {
 	if i := wire.Space(d.text, 0); i == len(d.text) {
 		return nil, fault.New(fault.InvalidArgument, "the request has no body; send a JSON object with \"inputs\"")
 	}
-	if f := d.request(); f != nil {
-		return nil, f
+	if at, code := d.request(); code == wire.Stop {
+		return nil, d.faults()
+	} else if code != wire.OK {
+		return nil, Broken(code, at)
 	}
 	if len(d.raw) > 0 && d.count == 0 {
 		d.fault("binary data", "is longer than the sum of binary_data_size")
@@ -68,90 +70,35 @@ func (d *Decoder) faults() error {
 	return err
 }
 
-// broken is the error for text that cannot be read on.
-func broken(code wire.Code, at int) *fault.Error {
+// Broken is the error for text that cannot be read on behind byte at.
+func Broken(code wire.Code, at int) *fault.Error {
 	if code == wire.Depth {
 		return fault.New(fault.InvalidArgument, "the request is nested deeper than %d levels, at byte %d", wire.MaxDepth, at)
 	}
 	return fault.New(fault.InvalidArgument, "the request is not valid JSON, or is cut off, at byte %d", at)
 }
 
-// members walks the object at i and calls member with each key and the
-// position of its value; member returns the position behind the value. Only
-// member's own faults and broken text end the walk.
-func (d *Decoder) members(i int, path string, member func(key string, i int) (int, *fault.Error)) (int, *fault.Error) {
-	b := d.text
-	if !wire.Is(b, i, '{') {
-		next, code := wire.Skip(b, i, 0)
-		if code != wire.OK {
-			return i, broken(code, next)
-		}
+// members walks the object at i; a value of another kind is noted and skipped.
+func (d *Decoder) members(i int, path string, member func(key string, i int) (int, wire.Code)) (int, wire.Code) {
+	next, code := wire.Members(d.text, i, member)
+	if code == wire.WrongKind {
 		d.fault(path, "is not an object")
-		return next, nil
+		return next, wire.OK
 	}
-	if i = wire.Space(b, i+1); wire.Is(b, i, '}') {
-		return i + 1, nil
-	}
-	for {
-		key, next, code := wire.String(b, i)
-		if !wire.Is(b, i, '"') || code != wire.OK {
-			return i, broken(wire.Syntax, i)
-		}
-		if i = wire.Space(b, next); !wire.Is(b, i, ':') {
-			return i, broken(wire.Syntax, i)
-		}
-		var err *fault.Error
-		if i, err = member(key, wire.Space(b, i+1)); err != nil {
-			return i, err
-		}
-		i = wire.Space(b, i)
-		if wire.Is(b, i, '}') {
-			return i + 1, nil
-		}
-		if !wire.Is(b, i, ',') {
-			return i, broken(wire.Syntax, i)
-		}
-		i = wire.Space(b, i+1)
-	}
+	return next, code
 }
 
 // elements walks the array at i like members.
-func (d *Decoder) elements(i int, path string, element func(n, i int) (int, *fault.Error)) (int, *fault.Error) {
-	b := d.text
-	if !wire.Is(b, i, '[') {
-		next, code := wire.Skip(b, i, 0)
-		if code != wire.OK {
-			return i, broken(code, next)
-		}
+func (d *Decoder) elements(i int, path string, element func(n, i int) (int, wire.Code)) (int, wire.Code) {
+	next, code := wire.Elements(d.text, i, element)
+	if code == wire.WrongKind {
 		d.fault(path, "is not an array")
-		return next, nil
+		return next, wire.OK
 	}
-	if i = wire.Space(b, i+1); wire.Is(b, i, ']') {
-		return i + 1, nil
-	}
-	for n := 0; ; n++ {
-		var err *fault.Error
-		if i, err = element(n, i); err != nil {
-			return i, err
-		}
-		i = wire.Space(b, i)
-		if wire.Is(b, i, ']') {
-			return i + 1, nil
-		}
-		if !wire.Is(b, i, ',') {
-			return i, broken(wire.Syntax, i)
-		}
-		i = wire.Space(b, i+1)
-	}
+	return next, code
 }
 
-func (d *Decoder) skip(i, depth int) (int, *fault.Error) {
-	next, code := wire.Skip(d.text, i, depth)
-	if code != wire.OK {
-		return next, broken(code, next)
-	}
-	return next, nil
-}
+func (d *Decoder) skip(i, depth int) (int, wire.Code) { return wire.Skip(d.text, i, depth) }
 
 // once notes a repeated key and says whether the key is the first of its kind.
 func (d *Decoder) once(seen *uint, bit uint, path string) bool {
@@ -164,16 +111,16 @@ func (d *Decoder) once(seen *uint, bit uint, path string) bool {
 }
 
 // request reads the whole JSON part.
-func (d *Decoder) request() *fault.Error {
+func (d *Decoder) request() (int, wire.Code) {
 	var seen uint
-	i, err := d.members(wire.Space(d.text, 0), "the request", func(key string, i int) (int, *fault.Error) {
+	i, code := d.members(wire.Space(d.text, 0), "the request", func(key string, i int) (int, wire.Code) {
 		switch key {
 		case "id":
 			if d.once(&seen, 0, "id") {
 				var id string
-				next, err := d.string(i, "id", &id)
+				next, code := d.string(i, "id", &id)
 				d.req.ID = strings.Clone(id)
-				return next, err
+				return next, code
 			}
 		case "parameters":
 			if d.once(&seen, 1, "parameters") {
@@ -190,11 +137,11 @@ func (d *Decoder) request() *fault.Error {
 		}
 		return d.skip(i, 1)
 	})
-	if err != nil {
-		return err
+	if code != wire.OK {
+		return i, code
 	}
 	if i = wire.Space(d.text, i); i != len(d.text) {
-		return fault.New(fault.InvalidArgument, "the request goes on behind the end of its JSON object, at byte %d", i)
+		return i, wire.Syntax
 	}
 	if seen&(1<<2) == 0 {
 		d.fault("inputs", "is missing")
@@ -202,7 +149,7 @@ func (d *Decoder) request() *fault.Error {
 		d.fault("inputs", "is empty; send one entry for each input of the model")
 	}
 	d.duplicates()
-	return nil
+	return i, wire.OK
 }
 
 // duplicates finds input names that are given twice.
@@ -230,40 +177,40 @@ func (d *Decoder) duplicates() {
 }
 
 // string reads a string value; one of another kind is noted and skipped.
-func (d *Decoder) string(i int, path string, v *string) (int, *fault.Error) {
+func (d *Decoder) string(i int, path string, v *string) (int, wire.Code) {
 	s, next, code := wire.String(d.text, i)
 	if code == wire.OK {
 		*v = s
-		return next, nil
+		return next, wire.OK
 	}
 	return d.misfit(i, path, "a string", code)
 }
 
-func (d *Decoder) bool(i int, path string, v *bool) (int, *fault.Error) {
+func (d *Decoder) bool(i int, path string, v *bool) (int, wire.Code) {
 	s, next, code := wire.Bool(d.text, i)
 	if code == wire.OK {
 		*v = s
-		return next, nil
+		return next, wire.OK
 	}
 	return d.misfit(i, path, "true or false", code)
 }
 
 // misfit notes that the value at i is not what was wanted and skips it.
-func (d *Decoder) misfit(i int, path, want string, code wire.Code) (int, *fault.Error) {
-	next, skipped := wire.Skip(d.text, i, 1)
-	if skipped != wire.OK && code != wire.UTF8 && code != wire.Surrogate {
-		if code == wire.NotFinite {
-			return i, fault.Invalid(fault.Violation{Path: path, Problem: code.Problem(want)})
-		}
-		return i, broken(skipped, next)
+func (d *Decoder) misfit(i int, path, want string, code wire.Code) (int, wire.Code) {
+	if code == wire.NotFinite {
+		d.fault(path, code.Problem(want))
+		return i, wire.Stop
 	}
-	d.fault(path, code.Problem(want))
-	return next, nil
+	next, skipped := wire.Skip(d.text, i, 1)
+	if skipped == wire.OK {
+		d.fault(path, code.Problem(want))
+	}
+	return next, skipped
 }
 
-func (d *Decoder) parameters(i int) (int, *fault.Error) {
+func (d *Decoder) parameters(i int) (int, wire.Code) {
 	var seen uint
-	return d.members(i, "parameters", func(key string, i int) (int, *fault.Error) {
+	return d.members(i, "parameters", func(key string, i int) (int, wire.Code) {
 		switch key {
 		case "binary_data_output":
 			if d.once(&seen, 0, "parameters.binary_data_output") {
@@ -272,23 +219,24 @@ func (d *Decoder) parameters(i int) (int, *fault.Error) {
 		case "key":
 			if d.once(&seen, 1, "parameters.key") {
 				var k string
-				next, err := d.string(i, "parameters.key", &k)
+				next, code := d.string(i, "parameters.key", &k)
 				d.req.Key = strings.Clone(k)
-				return next, err
+				return next, code
 			}
 		}
 		return d.skip(i, 2)
 	})
 }
 
-func (d *Decoder) output(n, i int) (int, *fault.Error) {
+func (d *Decoder) output(n, i int) (int, wire.Code) {
 	path := fmt.Sprintf("outputs[%d]", n)
 	if n >= MaxTensors {
-		return i, fault.New(fault.InvalidArgument, "outputs has more than %d entries", MaxTensors)
+		d.fault("outputs", fmt.Sprintf("has more than %d entries", MaxTensors))
+		return i, wire.Stop
 	}
 	var out Output
 	var seen uint
-	next, err := d.members(i, path, func(key string, i int) (int, *fault.Error) {
+	next, code := d.members(i, path, func(key string, i int) (int, wire.Code) {
 		switch key {
 		case "name":
 			if d.once(&seen, 0, path+".name") {
@@ -301,25 +249,25 @@ func (d *Decoder) output(n, i int) (int, *fault.Error) {
 		}
 		return d.skip(i, 3)
 	})
-	if err == nil && out.Name == "" {
+	if code == wire.OK && out.Name == "" {
 		d.fault(path+".name", "is missing")
 	}
 	d.req.Outputs = append(d.req.Outputs, out)
-	return next, err
+	return next, code
 }
 
-func (d *Decoder) outputParameters(i int, path string, out *Output) (int, *fault.Error) {
+func (d *Decoder) outputParameters(i int, path string, out *Output) (int, wire.Code) {
 	var seen uint
-	return d.members(i, path, func(key string, i int) (int, *fault.Error) {
+	return d.members(i, path, func(key string, i int) (int, wire.Code) {
 		switch key {
 		case "binary_data":
 			if d.once(&seen, 0, path+".binary_data") {
 				var raw bool
-				next, err := d.bool(i, path+".binary_data", &raw)
+				next, code := d.bool(i, path+".binary_data", &raw)
 				if out.Binary = JSON; raw {
 					out.Binary = Raw
 				}
-				return next, err
+				return next, code
 			}
 		case "classification", "shared_memory_region":
 			d.fault(path+"."+key, "is not supported")

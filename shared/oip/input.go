@@ -1,20 +1,20 @@
 package oip
 
 import (
-	"github.com/tidegate/tidegate/shared/fault"
 	"github.com/tidegate/tidegate/shared/oip/wire"
 	"github.com/tidegate/tidegate/shared/tensor"
 )
 
 // input reads entry n of "inputs".
-func (d *Decoder) input(n, i int) (int, *fault.Error) {
+func (d *Decoder) input(n, i int) (int, wire.Code) {
 	if n >= MaxTensors {
-		return i, fault.New(fault.InvalidArgument, "inputs has more than %d entries", MaxTensors)
+		d.fault("inputs", "has more than "+itoa(MaxTensors)+" entries")
+		return i, wire.Stop
 	}
 	d.req.Inputs = append(d.req.Inputs, tensor.Tensor{})
 	p := pending{t: &d.req.Inputs[n], n: n, rawSize: -1}
 	var seen uint
-	next, err := d.members(i, "inputs["+itoa(n)+"]", func(key string, i int) (int, *fault.Error) {
+	next, code := d.members(i, "inputs["+itoa(n)+"]", func(key string, i int) (int, wire.Code) {
 		bit := uint(0)
 		switch key {
 		case "name":
@@ -37,21 +37,24 @@ func (d *Decoder) input(n, i int) (int, *fault.Error) {
 		seen |= 1 << bit
 		return d.member(&p, bit, i)
 	})
-	if err != nil {
-		return next, err
+	if code != wire.OK {
+		return next, code
 	}
-	return next, d.finish(&p)
+	if at, code := d.finish(&p); code != wire.OK {
+		return at, code
+	}
+	return next, wire.OK
 }
 
 // member reads the value of one known key of an input.
-func (d *Decoder) member(p *pending, bit uint, i int) (int, *fault.Error) {
+func (d *Decoder) member(p *pending, bit uint, i int) (int, wire.Code) {
 	switch bit {
 	case 1:
 		if wire.Is(d.text, i, '"') {
 			name, next, code := wire.String(d.text, i)
 			if code == wire.OK {
 				p.t.Name = name
-				return next, nil
+				return next, wire.OK
 			}
 		}
 		return d.string(i, inputPath(p.n)+".name", &p.t.Name)
@@ -70,16 +73,15 @@ func (d *Decoder) member(p *pending, bit uint, i int) (int, *fault.Error) {
 	return d.skip(i, 3)
 }
 
-func (d *Decoder) datatype(p *pending, i int) (int, *fault.Error) {
+func (d *Decoder) datatype(p *pending, i int) (int, wire.Code) {
 	var name string
 	before := d.count
 	var next int
 	if s, end, code := wire.String(d.text, i); code == wire.OK {
 		name, next = s, end
 	} else {
-		var err *fault.Error
-		if next, err = d.string(i, inputPath(p.n)+".datatype", &name); err != nil {
-			return next, err
+		if next, code = d.string(i, inputPath(p.n)+".datatype", &name); code != wire.OK {
+			return next, code
 		}
 	}
 	if p.t.Datatype = known(name); p.t.Datatype == "" {
@@ -88,7 +90,7 @@ func (d *Decoder) datatype(p *pending, i int) (int, *fault.Error) {
 			d.fault(inputPath(p.n)+".datatype", "is not a datatype that is served (BOOL, UINT8..64, INT8..64, FP16, FP32, FP64, BYTES)")
 		}
 	}
-	return next, nil
+	return next, wire.OK
 }
 
 // known returns the constant for a datatype's name, so that no tensor holds on to the body for it.
@@ -103,9 +105,9 @@ func known(name string) tensor.Datatype {
 }
 
 // shape reads the dimensions; p.shaped says that they can be used.
-func (d *Decoder) shape(p *pending, i int) (int, *fault.Error) {
+func (d *Decoder) shape(p *pending, i int) (int, wire.Code) {
 	b, from := d.text, i
-	reject := func(problem string) (int, *fault.Error) {
+	reject := func(problem string) (int, wire.Code) {
 		p.rejected = true
 		d.fault(inputPath(p.n)+".shape", problem)
 		return d.skip(from, 3)
@@ -117,14 +119,14 @@ func (d *Decoder) shape(p *pending, i int) (int, *fault.Error) {
 	for !wire.Is(b, i, ']') {
 		if p.rank > 0 {
 			if !wire.Is(b, i, ',') {
-				return i, broken(wire.Syntax, i)
+				return i, wire.Syntax
 			}
 			i = wire.Space(b, i+1)
 		}
 		dim, next, code := wire.Int[int64](b, i)
 		switch {
 		case code.Fatal():
-			return i, broken(code, next)
+			return next, code
 		case code != wire.OK:
 			return reject("has a dimension that is not an integer within 64 bits")
 		case dim < 0:
@@ -137,13 +139,13 @@ func (d *Decoder) shape(p *pending, i int) (int, *fault.Error) {
 		i = wire.Space(b, next)
 	}
 	p.shaped = true
-	return i + 1, nil
+	return i + 1, wire.OK
 }
 
-func (d *Decoder) inputParameters(p *pending, i int) (int, *fault.Error) {
+func (d *Decoder) inputParameters(p *pending, i int) (int, wire.Code) {
 	var seen uint
 	path := inputPath(p.n) + ".parameters"
-	return d.members(i, path, func(key string, i int) (int, *fault.Error) {
+	return d.members(i, path, func(key string, i int) (int, wire.Code) {
 		switch key {
 		case "binary_data_size":
 			if !d.once(&seen, 0, path+".binary_data_size") {
@@ -152,7 +154,7 @@ func (d *Decoder) inputParameters(p *pending, i int) (int, *fault.Error) {
 			size, next, code := wire.Int[int64](d.text, i)
 			if code == wire.OK && size >= 0 {
 				p.rawSize = size
-				return next, nil
+				return next, wire.OK
 			}
 			p.rejected = true
 			d.fault(path+".binary_data_size", "is not a number of bytes")
@@ -165,7 +167,7 @@ func (d *Decoder) inputParameters(p *pending, i int) (int, *fault.Error) {
 }
 
 // finish checks an input whose object has ended and reads the data it did not read on the way.
-func (d *Decoder) finish(p *pending) *fault.Error {
+func (d *Decoder) finish(p *pending) (int, wire.Code) {
 	path := inputPath
 	if p.t.Name == "" {
 		d.fault(path(p.n)+".name", "is missing or empty")
@@ -187,10 +189,9 @@ func (d *Decoder) finish(p *pending) *fault.Error {
 		d.fault(path(p.n)+".data", "is missing")
 	case p.read || p.rejected:
 	default:
-		_, err := d.data(p, p.dataAt)
-		return err
+		return d.data(p, p.dataAt)
 	}
-	return nil
+	return 0, wire.OK
 }
 
 // size is the number of elements that the shape asks for; room is how many the
@@ -207,7 +208,7 @@ func (d *Decoder) size(p *pending, room int64) (int, bool) {
 }
 
 // data reads the JSON data at i.
-func (d *Decoder) data(p *pending, i int) (int, *fault.Error) {
+func (d *Decoder) data(p *pending, i int) (int, wire.Code) {
 	// An element takes two bytes of text at least: a digit and a comma or bracket.
 	n, ok := d.size(p, int64(len(d.text)-i)/2)
 	if !ok {
@@ -215,7 +216,7 @@ func (d *Decoder) data(p *pending, i int) (int, *fault.Error) {
 	}
 	next, bad, code := d.fill(p.t, i, n)
 	if code == wire.OK {
-		return next, nil
+		return next, wire.OK
 	}
 	path := inputPath(p.n) + ".data"
 	if !structural(code) {
@@ -227,10 +228,10 @@ func (d *Decoder) data(p *pending, i int) (int, *fault.Error) {
 	}
 	if code == wire.NotFinite { // not JSON: the rest cannot be read
 		d.fault(path, code.Problem(want))
-		return i, d.faults().(*fault.Error)
+		return i, wire.Stop
 	}
 	if code.Fatal() {
-		return i, broken(code, next)
+		return next, code
 	}
 	d.fault(path, code.Problem(want))
 	return d.skip(i, 3)
@@ -265,7 +266,7 @@ func (d *Decoder) fill(t *tensor.Tensor, i, n int) (next, bad int, code wire.Cod
 		return wire.Array(b, i, t.Shape, t.FP64s, wire.Float64, nil)
 	case tensor.FP16:
 		t.U16s = m.u16s.take(n)
-		return wire.Array(b, i, t.Shape, t.U16s, half, nil)
+		return wire.Array(b, i, t.Shape, t.U16s, Half, nil)
 	case tensor.Bytes:
 		t.Strings = m.strings.take(n)
 		return wire.Array(b, i, t.Shape, t.Strings, wire.String, &t.Missing)
@@ -298,9 +299,9 @@ func (d *Decoder) fill(t *tensor.Tensor, i, n int) (next, bad int, code wire.Cod
 	return wire.Array(b, i, t.Shape, t.U8s, wire.Uint[uint8], nil)
 }
 
-// half reads a number as IEEE 754 half bits. A decimal is rounded to a float64
+// Half reads a number as IEEE 754 half bits. A decimal is rounded to a float64
 // first; the second rounding can only differ where the decimal is within 2^-53 of a tie.
-func half(b []byte, i int) (uint16, int, wire.Code) {
+func Half(b []byte, i int) (uint16, int, wire.Code) {
 	v, next, code := wire.Float64(b, i)
 	h := tensor.HalfFromFloat64(v)
 	if code == wire.OK && h&0x7fff == 0x7c00 {

@@ -18,13 +18,16 @@ type Checker struct {
 	inputs []input
 	byName map[string]int // input by name
 	places map[string]Place
-	order  []string // columns, in the signature's order
+	order  []Place // columns, in the signature's order
 }
 
 // Place says where the values of a column go: Width entries from Offset on, in
 // each row of input Input.
 type Place struct {
+	Name                 string
 	Input, Offset, Width int
+	// First and Count say which of [Checker.Columns] it is: one, or all columns of an input that is named as a whole.
+	First, Count int
 }
 
 // input is one input of the signature with the rules of its columns. rules has
@@ -59,11 +62,11 @@ func Compile(s *Schema, overrides map[string]Column) (*Checker, error) {
 		c.byName[spec.Name] = i
 		if len(spec.Columns) == 0 {
 			in.rules = []rule{compile("", s.Contract.Columns[spec.Name])}
-			c.place(spec.Name, Place{i, 0, spec.width()})
+			c.place(Place{Name: spec.Name, Input: i, Width: spec.Width()})
 		}
 		for j, name := range spec.Columns {
 			in.rules = append(in.rules, compile(name, s.Contract.Columns[name]))
-			c.place(name, Place{i, j, 1})
+			c.place(Place{Name: name, Input: i, Offset: j, Width: 1})
 		}
 		in.plain = true
 		for _, r := range in.rules {
@@ -71,12 +74,25 @@ func Compile(s *Schema, overrides map[string]Column) (*Checker, error) {
 		}
 		c.inputs = append(c.inputs, in)
 	}
+	c.wholes()
 	return c, nil
 }
 
-func (c *Checker) place(name string, p Place) {
-	c.places[name] = p
-	c.order = append(c.order, name)
+func (c *Checker) place(p Place) {
+	p.First, p.Count = len(c.order), 1
+	c.places[p.Name] = p
+	c.order = append(c.order, p)
+}
+
+// wholes lets inputs with named columns be addressed by their own name too,
+// where no column is called so.
+func (c *Checker) wholes() {
+	for i, spec := range c.schema.Signature.Inputs {
+		if _, taken := c.places[spec.Name]; !taken {
+			first := c.places[spec.Columns[0]].First
+			c.places[spec.Name] = Place{Name: spec.Name, Input: i, Width: spec.Width(), First: first, Count: len(spec.Columns)}
+		}
+	}
 }
 
 func compile(name string, col Column) rule {
@@ -99,14 +115,14 @@ func compile(name string, col Column) rule {
 // Schema is the schema checked against, with the overrides in it. Read only.
 func (c *Checker) Schema() *Schema { return c.schema }
 
-// Place finds a column by name.
+// Place finds a column, or an input as a whole, by name.
 func (c *Checker) Place(column string) (Place, bool) {
 	p, ok := c.places[column]
 	return p, ok
 }
 
-// Columns names the columns in the order of the signature. Read only.
-func (c *Checker) Columns() []string { return c.order }
+// Columns lists the columns in the order of the signature. Read only.
+func (c *Checker) Columns() []Place { return c.order }
 
 // Check verifies inputs against signature and contract and returns them in the
 // signature's order. It reorders inputs in place and may append to it: columns

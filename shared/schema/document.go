@@ -94,9 +94,9 @@ func (s *Schema) columns() map[string]tensor.Datatype {
 	return all
 }
 
-// width is the number of values of one row: the product of the dimensions
-// behind the batch, 0 when one of them is free.
-func (s Spec) width() int {
+// Width is the number of values in one row of the tensor: the product of the
+// dimensions behind the batch dimension, or 0 when it is not known.
+func (s Spec) Width() int {
 	n := 1
 	for i, d := range s.Shape {
 		switch {
@@ -109,10 +109,6 @@ func (s Spec) width() int {
 	}
 	return n
 }
-
-// Width is the number of values in one row of the tensor: the product of the
-// dimensions behind the batch dimension, or 0 when it is not known.
-func (s Spec) Width() int { return s.width() }
 
 // Validate checks the document. Errors: InvalidArgument with all faults.
 func (s *Schema) Validate() error {

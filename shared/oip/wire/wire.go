@@ -38,10 +38,11 @@ const (
 	TooFew         // an array shorter than its shape
 	TooMany        // an array longer than its shape
 	Nesting        // nested arrays that do not follow the shape
+	Stop           // a caller's own: a fault it has noted ends the reading
 )
 
 // Fatal says whether the text cannot be read on behind the fault.
-func (c Code) Fatal() bool { return c == Syntax || c == Depth }
+func (c Code) Fatal() bool { return c == Syntax || c == Depth || c == NotFinite || c == Stop }
 
 // Problem is the safe text of c. want names the kind expected, e.g. "a number".
 func (c Code) Problem(want string) string {
