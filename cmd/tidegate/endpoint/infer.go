@@ -58,6 +58,12 @@ func (c *Client) Ready(ctx context.Context) (time.Duration, error) {
 	return answer.Latency, err
 }
 
+// ModelReady says whether the version that serves model is loaded and answers.
+func (c *Client) ModelReady(ctx context.Context, model string) error {
+	_, err := c.Do(ctx, Call{Method: http.MethodGet, Path: modelPath("/v2", model, 0) + "/ready"})
+	return err
+}
+
 // Inference is one Open Inference Protocol request.
 type Inference struct {
 	Model     string
