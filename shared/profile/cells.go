@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/cespare/xxhash/v2"
@@ -89,7 +90,7 @@ func (c *Counter) Add(value string, n uint64) {
 	}
 	c.counts[h] = before + n
 	if before < leastNamed && before+n >= leastNamed {
-		c.names[h] = Cut(value)
+		c.names[h] = strings.Clone(Cut(value)) // readers hand in views of their buffers
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 
 	"github.com/parquet-go/parquet-go"
@@ -22,29 +23,30 @@ type LeftOut struct {
 // group. It holds one page of one column at a time, and the dictionary.
 type ParquetFile struct {
 	file    *parquet.File
-	columns []int     // by column of the baseline: index of the leaf, or −1
+	names   []string
+	columns []int     // by monitored column: index of the leaf, or −1
 	LeftOut []LeftOut // nested, decimal and other columns that have no cells
-	Extra   []string  // columns of the file that the baseline does not hold
-	Absent  []string  // columns of the baseline that the file does not hold: all rows missing
+	Extra   []string  // columns of the file that are not monitored
+	Absent  []string  // monitored columns that the file does not hold: all rows missing
 }
 
-// OpenParquet reads the footer. Errors say what is wrong with the file.
-func OpenParquet(r io.ReaderAt, size int64, b *Baseline) (pf *ParquetFile, err error) {
+// OpenParquet reads the footer and finds the columns names. Errors say what is
+// wrong with the file.
+func OpenParquet(r io.ReaderAt, size int64, names []string) (pf *ParquetFile, err error) {
 	defer recoverDamage("footer", &err)
-	f, err := parquet.OpenFile(r, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true), parquet.ReadBufferSize(64<<10))
+	f, err := openParquet(r, size)
 	if err != nil {
-		return nil, fmt.Errorf("profile: not a readable Parquet file (truncated, or no Parquet at all): %w", err)
+		return nil, err
 	}
-	pf = &ParquetFile{file: f, columns: make([]int, len(b.Columns))}
+	pf = &ParquetFile{file: f, names: names, columns: make([]int, len(names))}
 	leaves := map[string]*parquet.Column{}
 	for _, c := range f.Root().Columns() {
 		leaves[c.Name()] = c
-		if _, ok := b.Column(c.Name()); !ok {
+		if !slices.Contains(names, c.Name()) {
 			pf.Extra = append(pf.Extra, c.Name())
 		}
 	}
-	for i := range b.Columns {
-		name := b.Columns[i].Name
+	for i, name := range names {
 		pf.columns[i] = -1
 		c, ok := leaves[name]
 		if !ok {
@@ -58,6 +60,14 @@ func OpenParquet(r io.ReaderAt, size int64, b *Baseline) (pf *ParquetFile, err e
 		pf.columns[i] = c.Index()
 	}
 	return pf, nil
+}
+
+func openParquet(r io.ReaderAt, size int64) (*parquet.File, error) {
+	f, err := parquet.OpenFile(r, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true), parquet.ReadBufferSize(64<<10))
+	if err != nil {
+		return nil, fmt.Errorf("profile: not a readable Parquet file (truncated, or no Parquet at all): %w", err)
+	}
+	return f, nil
 }
 
 // unsupported says why a column has no cells, "" when it has.
@@ -88,9 +98,9 @@ func (pf *ParquetFile) RowGroups() int { return len(pf.file.RowGroups()) }
 // Rows is the number of rows by the footer.
 func (pf *ParquetFile) Rows() int64 { return pf.file.NumRows() }
 
-// Count adds row group g to t and returns its rows. A column that does not hold
+// Count hands row group g to s, whose columns are those of the file, and returns its rows. A column that does not hold
 // as many values as the row group has rows is an error: rows in are rows out.
-func (pf *ParquetFile) Count(ctx context.Context, t *Tally, g int) (rows uint64, err error) {
+func (pf *ParquetFile) Count(ctx context.Context, s Sink, g int) (rows uint64, err error) {
 	defer recoverDamage(fmt.Sprintf("row group %d", g), &err)
 	group := pf.file.RowGroups()[g]
 	rows = uint64(group.NumRows())
@@ -100,15 +110,15 @@ func (pf *ParquetFile) Count(ctx context.Context, t *Tally, g int) (rows uint64,
 			return 0, err
 		}
 		if leaf < 0 {
-			t.Missing(col, rows)
+			s.Missing(col, rows)
 			continue
 		}
-		counted, err := countChunk(t, col, chunks[leaf])
+		counted, err := countChunk(s, col, chunks[leaf])
 		if err != nil {
-			return 0, fmt.Errorf("profile: row group %d, column %q: %w", g, t.baseline.Columns[col].Name, err)
+			return 0, fmt.Errorf("profile: row group %d, column %q: %w", g, pf.names[col], err)
 		}
 		if counted != rows {
-			return 0, fmt.Errorf("profile: row group %d, column %q holds %d values for %d rows", g, t.baseline.Columns[col].Name, counted, rows)
+			return 0, fmt.Errorf("profile: row group %d, column %q holds %d values for %d rows", g, pf.names[col], counted, rows)
 		}
 	}
 	return rows, nil
@@ -116,7 +126,7 @@ func (pf *ParquetFile) Count(ctx context.Context, t *Tally, g int) (rows uint64,
 
 // countChunk counts the pages of one column. Dictionary-encoded pages are counted
 // by index, and each distinct value is looked up once, at the end.
-func countChunk(t *Tally, col int, chunk parquet.ColumnChunk) (rows uint64, err error) {
+func countChunk(s Sink, col int, chunk parquet.ColumnChunk) (rows uint64, err error) {
 	pages := chunk.Pages()
 	defer func() {
 		if e := pages.Close(); err == nil {
@@ -135,21 +145,21 @@ func countChunk(t *Tally, col int, chunk parquet.ColumnChunk) (rows uint64, err 
 		nulls := uint64(page.NumNulls())
 		rows += uint64(page.NumValues())
 		if nulls > 0 {
-			t.Missing(col, nulls)
+			s.Missing(col, nulls)
 		}
 		if dict := page.Dictionary(); dict != nil {
 			if dict != folded.dict {
-				folded.flush(t, col)
+				folded.flush(s, col)
 				folded.reset(dict)
 			}
 			data := page.Data()
 			folded.count(data.Int32())
 		} else {
-			countPlain(t, col, page)
+			countPlain(s, col, page)
 		}
 		parquet.Release(page)
 	}
-	folded.flush(t, col)
+	folded.flush(s, col)
 	return rows, nil
 }
 
@@ -176,59 +186,64 @@ func (f *fold) count(indices []int32) {
 	}
 }
 
-func (f *fold) flush(t *Tally, col int) {
+func (f *fold) flush(s Sink, col int) {
 	for i, n := range f.counts {
 		if n > 0 {
-			countValue(t, col, f.dict.Index(int32(i)), n)
+			countValue(s, col, f.dict.Index(int32(i)), n)
 		}
 	}
 	f.dict, f.counts = nil, f.counts[:0]
 }
 
-func countValue(t *Tally, col int, v parquet.Value, n uint64) {
+func countValue(s Sink, col int, v parquet.Value, n uint64) {
 	switch v.Kind() {
 	case parquet.Boolean:
-		countBool(t, col, v.Boolean(), n)
+		countBool(s, col, v.Boolean(), n)
 	case parquet.Int32:
-		t.Number(col, float64(v.Int32()), n)
+		s.Number(col, float64(v.Int32()), n)
 	case parquet.Int64:
-		countInt(t, col, v.Int64(), n)
+		countInt(s, col, v.Int64(), n)
 	case parquet.Float:
-		t.Number(col, float64(v.Float()), n)
+		s.Number(col, float64(v.Float()), n)
 	case parquet.Double:
-		t.Number(col, v.Double(), n)
+		s.Number(col, v.Double(), n)
 	case parquet.ByteArray:
-		t.Text(col, string(v.ByteArray()), n)
+		s.Text(col, string(v.ByteArray()), n)
 	default:
-		t.WrongType(col, n)
+		s.WrongType(col, n)
 	}
 }
 
 // countInt keeps the digits of huge integers where they are categories.
-func countInt(t *Tally, col int, v int64, n uint64) {
-	if t.baseline.Columns[col].Kind == Categorical {
-		t.Text(col, strconv.FormatInt(v, 10), n)
+func countInt(s Sink, col int, v int64, n uint64) {
+	if s.Kind(col) == Categorical {
+		s.Text(col, strconv.FormatInt(v, 10), n)
 		return
 	}
-	t.Number(col, float64(v), n)
+	s.Number(col, float64(v), n)
 }
 
-func countBool(t *Tally, col int, v bool, n uint64) {
-	if t.baseline.Columns[col].Kind == Categorical {
-		t.Text(col, strconv.FormatBool(v), n)
+func countBool(s Sink, col int, v bool, n uint64) {
+	if s.Kind(col) == Categorical {
+		s.Text(col, strconv.FormatBool(v), n)
 		return
 	}
 	x := 0.0
 	if v {
 		x = 1
 	}
-	t.Number(col, x, n)
+	s.Number(col, x, n)
 }
 
 // countPlain counts the values of a page that has no dictionary.
-func countPlain(t *Tally, col int, page parquet.Page) {
+func countPlain(s Sink, col int, page parquet.Page) {
+	t, ok := s.(*Tally)
+	if !ok {
+		countEach(s, col, page)
+		return
+	}
 	data := page.Data()
-	numeric := t.baseline.Columns[col].Kind == Numeric
+	numeric := t.Kind(col) == Numeric
 	switch kind := page.Type().Kind(); {
 	case kind == parquet.Double && numeric:
 		countFloats(t, col, data.Double())
@@ -276,14 +291,14 @@ func countFloats[T int32 | int64 | float32 | float64](t *Tally, col int, values 
 	}
 }
 
-func countEach(t *Tally, col int, page parquet.Page) {
+func countEach(s Sink, col int, page parquet.Page) {
 	values := page.Values()
 	buf := make([]parquet.Value, 256)
 	for {
 		n, err := values.ReadValues(buf)
 		for _, v := range buf[:n] {
 			if !v.IsNull() { // nulls are counted by page
-				countValue(t, col, v, 1)
+				countValue(s, col, v, 1)
 			}
 		}
 		if err != nil {

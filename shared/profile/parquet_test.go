@@ -90,7 +90,7 @@ func flightsBaseline(rows []flight) *Baseline {
 
 func countParquet(t testing.TB, raw []byte, b *Baseline) (*Tally, *ParquetFile) {
 	t.Helper()
-	pf, err := OpenParquet(bytes.NewReader(raw), int64(len(raw)), b)
+	pf, err := OpenParquet(bytes.NewReader(raw), int64(len(raw)), NewTally(b).Columns())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +150,7 @@ func TestDamagedParquetIsAnError(t *testing.T) {
 	rows := flights(rand.New(rand.NewPCG(23, 23)), 5000)
 	raw, b := write(t, rows, 1000), flightsBaseline(rows)
 	for _, cut := range []int{0, 1, 7, 100, len(raw) / 2, len(raw) - 1} {
-		if _, err := OpenParquet(bytes.NewReader(raw[:cut]), int64(cut), b); err == nil {
+		if _, err := OpenParquet(bytes.NewReader(raw[:cut]), int64(cut), NewTally(b).Columns()); err == nil {
 			t.Errorf("the first %d of %d bytes opened", cut, len(raw))
 		}
 	}
@@ -160,7 +160,7 @@ func TestDamagedParquetIsAnError(t *testing.T) {
 		for range 1 + rng.IntN(20) {
 			bad[rng.IntN(len(bad))] = byte(rng.Uint32())
 		}
-		pf, err := OpenParquet(bytes.NewReader(bad), int64(len(bad)), b)
+		pf, err := OpenParquet(bytes.NewReader(bad), int64(len(bad)), NewTally(b).Columns())
 		if err != nil {
 			continue
 		}

@@ -6,6 +6,18 @@ import (
 	"strings"
 )
 
+// Sink takes the values of rows, column by column: a [Tally] counts them on frozen
+// cells, a [Builder] freezes cells from them. Columns are addressed by index; n
+// rows hold the same value.
+type Sink interface {
+	Columns() []string
+	Kind(col int) Kind
+	Number(col int, x float64, n uint64)
+	Text(col int, v string, n uint64)
+	Missing(col int, n uint64)
+	WrongType(col int, n uint64)
+}
+
 // Tally counts rows on the cells of a baseline. Columns are addressed by their
 // index in the baseline. It is not safe for concurrent use: readers that work in
 // parallel each have one and merge them.
@@ -22,6 +34,18 @@ func NewTally(b *Baseline) *Tally {
 	}
 	return t
 }
+
+// Columns are the names of the baseline's columns.
+func (t *Tally) Columns() []string {
+	names := make([]string, len(t.baseline.Columns))
+	for i := range names {
+		names[i] = t.baseline.Columns[i].Name
+	}
+	return names
+}
+
+// Kind is how the baseline counts the column.
+func (t *Tally) Kind(col int) Kind { return t.baseline.Columns[col].Kind }
 
 // Merge adds o, a tally of the same baseline.
 func (t *Tally) Merge(o *Tally) error {
@@ -51,8 +75,8 @@ func (t *Tally) Number(col int, x float64, n uint64) {
 }
 
 // Text counts n rows of column col that hold the text v; the empty text is
-// missing. In a numeric column text is of the wrong type: see [Tally.Parse] for
-// formats that have nothing but text.
+// missing. In a numeric column text is of the wrong type: see [Parse] for formats
+// that have nothing but text.
 func (t *Tally) Text(col int, v string, n uint64) {
 	c, s := &t.baseline.Columns[col], &t.States[col]
 	switch {
@@ -67,23 +91,29 @@ func (t *Tally) Text(col int, v string, n uint64) {
 	}
 }
 
-// Parse counts n rows whose field of a text format is v: a number where the
-// column is numeric. Empty fields and the usual spellings of none are missing.
-func (t *Tally) Parse(col int, v string, n uint64) {
+// Parse hands a field of a text format to s: as a number where the column is
+// numeric. Empty fields and the usual spellings of none are missing.
+func Parse(s Sink, col int, v string) {
 	if missingText(v) {
-		t.Missing(col, n)
+		s.Missing(col, 1)
 		return
 	}
-	if t.baseline.Columns[col].Kind == Categorical {
-		t.Text(col, v, n)
+	if s.Kind(col) == Categorical {
+		s.Text(col, v, 1)
 		return
 	}
+	x, ok := parseNumber(v)
+	if !ok {
+		s.WrongType(col, 1)
+		return
+	}
+	s.Number(col, x, 1)
+}
+
+// parseNumber reads a number; one out of range reads as ±Inf, which is counted as such.
+func parseNumber(v string) (float64, bool) {
 	x, err := strconv.ParseFloat(strings.TrimSpace(v), 64)
-	if err != nil && !math.IsInf(x, 0) { // out of range reads as ±Inf, which is counted as such
-		t.WrongType(col, n)
-		return
-	}
-	t.Number(col, x, n)
+	return x, err == nil || math.IsInf(x, 0)
 }
 
 func missingText(v string) bool {

@@ -29,7 +29,7 @@ type Report struct {
 	Malformed uint64    `json:"malformed,omitempty"` // lines that are no rows
 	First     string    `json:"first_malformed,omitempty"`
 	LeftOut   []LeftOut `json:"left_out,omitempty"`
-	Extra     []string  `json:"extra,omitempty"`  // columns that the baseline does not hold
+	Extra     []string  `json:"extra,omitempty"`  // columns that are not monitored
 	Absent    []string  `json:"absent,omitempty"` // columns that the source does not hold: missing in all rows
 }
 
@@ -61,25 +61,21 @@ func Decompress(r io.Reader) (io.ReadCloser, error) {
 	return io.NopCloser(br), nil
 }
 
-// CountCSV adds the rows of a CSV file with a header to t. A line with another
+// CountCSV hands the rows of a CSV file with a header to s. A line with another
 // number of fields than the header is counted as malformed; text that is not CSV
 // at all, such as a quote that never closes, is an error that names the line.
-func CountCSV(ctx context.Context, r io.Reader, t *Tally) (Report, error) {
+func CountCSV(ctx context.Context, r io.Reader, s Sink) (Report, error) {
 	var rep Report
 	limited := &budget{r: r}
 	cr := csv.NewReader(limited)
 	cr.ReuseRecord = true
 	cr.FieldsPerRecord = -1
 	limited.renew()
-	header, err := cr.Read()
-	if err == io.EOF {
-		return rep, fmt.Errorf("profile: the CSV file is empty; it needs a header with the names of the columns")
-	}
+	header, err := headerOf(cr)
 	if err != nil {
-		return rep, fmt.Errorf("profile: the header of the CSV file: %w", err)
+		return rep, err
 	}
-	header[0] = strings.TrimPrefix(header[0], "\ufeff") // spreadsheets write a byte order mark
-	columns, err := rep.match(header, t.baseline)
+	columns, err := rep.match(header, s.Columns())
 	if err != nil {
 		return rep, err
 	}
@@ -92,7 +88,7 @@ func CountCSV(ctx context.Context, r io.Reader, t *Tally) (Report, error) {
 		record, err := cr.Read()
 		switch {
 		case err == io.EOF:
-			rep.fillAbsent(t)
+			rep.fillAbsent(s)
 			return rep, nil
 		case err != nil:
 			return rep, fmt.Errorf("profile: after %d rows of the CSV file: %w", rep.Rows, err)
@@ -103,18 +99,32 @@ func CountCSV(ctx context.Context, r io.Reader, t *Tally) (Report, error) {
 		}
 		for i, col := range columns {
 			if col >= 0 {
-				t.Parse(col, record[i], 1)
+				Parse(s, col, record[i])
 			}
 		}
 		rep.Rows++
 	}
 }
 
-// match finds the baseline's columns in a header: by field, the column or −1.
-func (r *Report) match(header []string, b *Baseline) ([]int, error) {
+// headerOf reads the names of the columns.
+func headerOf(cr *csv.Reader) ([]string, error) {
+	header, err := cr.Read()
+	if err == io.EOF {
+		return nil, fmt.Errorf("profile: the CSV file is empty; it needs a header with the names of the columns")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("profile: the header of the CSV file: %w", err)
+	}
+	header = slices.Clone(header)
+	header[0] = strings.TrimPrefix(header[0], "\ufeff") // spreadsheets write a byte order mark
+	return header, nil
+}
+
+// match finds the monitored columns in a header: by field, the column or −1.
+func (r *Report) match(header, monitored []string) ([]int, error) {
 	index := map[string]int{}
-	for i := range b.Columns {
-		index[b.Columns[i].Name] = i
+	for i, name := range monitored {
+		index[name] = i
 	}
 	columns := make([]int, len(header))
 	seen := map[string]bool{}
@@ -130,20 +140,18 @@ func (r *Report) match(header []string, b *Baseline) ([]int, error) {
 			r.Extra = append(r.Extra, Cut(name))
 		}
 	}
-	for i := range b.Columns {
-		if !seen[b.Columns[i].Name] {
-			r.Absent = append(r.Absent, b.Columns[i].Name)
+	for _, name := range monitored {
+		if !seen[name] {
+			r.Absent = append(r.Absent, name)
 		}
 	}
 	return columns, nil
 }
 
-func (r *Report) fillAbsent(t *Tally) {
-	for _, name := range r.Absent {
-		for i := range t.baseline.Columns {
-			if t.baseline.Columns[i].Name == name {
-				t.Missing(i, r.Rows)
-			}
+func (r *Report) fillAbsent(s Sink) {
+	for i, name := range s.Columns() {
+		if slices.Contains(r.Absent, name) {
+			s.Missing(i, r.Rows)
 		}
 	}
 }
@@ -167,11 +175,17 @@ func (b *budget) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// CountNDJSON adds the rows of a file with one flat JSON object a line to t. A
+// CountNDJSON hands the rows of a file with one flat JSON object a line to s. A
 // line that is no JSON object, or names a key twice, is counted as malformed.
-func CountNDJSON(ctx context.Context, r io.Reader, t *Tally) (Report, error) {
+func CountNDJSON(ctx context.Context, r io.Reader, s Sink) (Report, error) {
+	rows := newObjectRows(s)
+	rep, err := rows.read(ctx, r)
+	rep.Extra, rep.Absent = rows.columns()
+	return rep, err
+}
+
+func (o *objectRows) read(ctx context.Context, r io.Reader) (Report, error) {
 	var rep Report
-	rows := newObjectRows(t)
 	sc := bufio.NewScanner(r)
 	sc.Buffer(make([]byte, 64<<10), MaxLine)
 	for line := 1; sc.Scan(); line++ {
@@ -182,7 +196,7 @@ func CountNDJSON(ctx context.Context, r io.Reader, t *Tally) (Report, error) {
 		if len(text) == 0 {
 			continue
 		}
-		if problem := rows.count(text); problem != "" {
+		if problem := o.count(text); problem != "" {
 			rep.malformed(line, problem)
 			continue
 		}
@@ -194,27 +208,28 @@ func CountNDJSON(ctx context.Context, r io.Reader, t *Tally) (Report, error) {
 		}
 		return rep, fmt.Errorf("profile: after %d rows of the NDJSON file: %w", rep.Rows, err)
 	}
-	rep.Extra, rep.Absent = rows.columns()
 	return rep, nil
 }
 
 // objectRows counts rows given as objects. A value is only counted once the whole
 // line is known to be good, so that a malformed line counts nowhere.
 type objectRows struct {
-	t     *Tally
+	sink  Sink
+	names []string
 	index map[string]int
 	at    []int  // by column: position of the value in the line, −1 for none
 	seen  []bool // by column: met in any line
 	extra map[string]bool
+	grow  bool // new names become columns: the sink is a kindSink
 }
 
-func newObjectRows(t *Tally) *objectRows {
-	o := &objectRows{t: t, index: map[string]int{}, extra: map[string]bool{}}
-	for i := range t.baseline.Columns {
-		o.index[t.baseline.Columns[i].Name] = i
+func newObjectRows(s Sink) *objectRows {
+	o := &objectRows{sink: s, names: s.Columns(), index: map[string]int{}, extra: map[string]bool{}}
+	for i, name := range o.names {
+		o.index[name] = i
 	}
-	o.at = make([]int, len(t.baseline.Columns))
-	o.seen = make([]bool, len(t.baseline.Columns))
+	o.at = make([]int, len(o.names))
+	o.seen = make([]bool, len(o.names))
 	return o
 }
 
@@ -238,7 +253,11 @@ func (o *objectRows) count(b []byte) (problem string) {
 			return "no colon behind a name"
 		}
 		i = wire.Space(b, i+1)
-		if col, ok := o.index[name]; !ok {
+		col, ok := o.index[name]
+		if !ok && o.grow && len(o.names) < maxExtra {
+			col, ok = o.widen(strings.Clone(name)), true
+		}
+		if !ok {
 			if len(o.extra) < maxExtra {
 				o.extra[strings.Clone(Cut(name))] = true
 			}
@@ -264,56 +283,67 @@ func (o *objectRows) count(b []byte) (problem string) {
 	}
 	for col, at := range o.at {
 		if at < 0 {
-			o.t.Missing(col, 1)
+			o.sink.Missing(col, 1)
 			continue
 		}
 		o.seen[col] = true
-		countJSON(o.t, col, b, at)
+		countJSON(o.sink, col, b, at)
 	}
 	return ""
+}
+
+// widen adds a column.
+func (o *objectRows) widen(name string) int {
+	kinds := o.sink.(*kindSink)
+	kinds.text = append(kinds.text, false)
+	col := len(o.names)
+	o.index[name] = col
+	o.names = append(o.names, name)
+	o.at, o.seen = append(o.at, -1), append(o.seen, false)
+	return col
 }
 
 func (o *objectRows) columns() (extra, absent []string) {
 	for i, seen := range o.seen {
 		if !seen {
-			absent = append(absent, o.t.baseline.Columns[i].Name)
+			absent = append(absent, o.names[i])
 		}
 	}
 	return slices.Sorted(maps.Keys(o.extra)), absent
 }
 
 // countJSON counts one value whose text is known to be JSON.
-func countJSON(t *Tally, col int, b []byte, at int) {
+func countJSON(s Sink, col int, b []byte, at int) {
 	switch c := b[at]; {
 	case c == 'n':
-		t.Missing(col, 1)
+		s.Missing(col, 1)
 	case c == '"':
 		v, _, code := wire.String(b, at)
 		if code != wire.OK {
-			t.WrongType(col, 1)
+			s.WrongType(col, 1)
 			return
 		}
-		t.Text(col, v, 1)
+		s.Text(col, v, 1)
 	case c == 't' || c == 'f':
-		countBool(t, col, c == 't', 1)
+		countBool(s, col, c == 't', 1)
 	case c == '-' || c >= '0' && c <= '9':
-		if t.baseline.Columns[col].Kind == Categorical {
+		if s.Kind(col) == Categorical {
 			if v, _, code := wire.Int[int64](b, at); code == wire.OK {
-				countInt(t, col, v, 1)
+				countInt(s, col, v, 1)
 				return
 			}
 		}
 		switch v, _, code := wire.Float64(b, at); {
 		case code == wire.OK:
-			t.Number(col, v, 1)
+			s.Number(col, v, 1)
 		case code == wire.Range && c == '-':
-			t.Number(col, math.Inf(-1), 1)
+			s.Number(col, math.Inf(-1), 1)
 		case code == wire.Range:
-			t.Number(col, math.Inf(1), 1)
+			s.Number(col, math.Inf(1), 1)
 		default:
-			t.WrongType(col, 1)
+			s.WrongType(col, 1)
 		}
 	default:
-		t.WrongType(col, 1)
+		s.WrongType(col, 1)
 	}
 }

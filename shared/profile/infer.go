@@ -1,0 +1,129 @@
+package profile
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/csv"
+	"io"
+
+	"github.com/parquet-go/parquet-go"
+)
+
+// Kinds finds out, from all rows, which columns a source has and which of them are
+// numbers: those whose every value is one. It is a pass of its own, so that the
+// answer does not depend on which rows come first. It is not a [Sink]: the columns
+// are not known beforehand.
+type Kinds struct {
+	order []string
+	text  map[string]bool // by column: some value is no number
+}
+
+// NewKinds returns an empty Kinds.
+func NewKinds() *Kinds { return &Kinds{text: map[string]bool{}} }
+
+func (k *Kinds) column(name string) {
+	if _, ok := k.text[name]; !ok {
+		k.order = append(k.order, name)
+		k.text[name] = false
+	}
+}
+
+// Specs are the columns in the order they were met. A column without any value
+// is numeric.
+func (k *Kinds) Specs() []Spec {
+	specs := make([]Spec, len(k.order))
+	for i, name := range k.order {
+		specs[i] = Spec{Name: name, Kind: Numeric}
+		if k.text[name] {
+			specs[i].Kind = Categorical
+		}
+	}
+	return specs
+}
+
+// kindSink watches the values of known columns.
+type kindSink struct {
+	names []string
+	text  []bool
+}
+
+func (s *kindSink) Columns() []string                { return s.names }
+func (s *kindSink) Kind(int) Kind                    { return Numeric }
+func (s *kindSink) Number(int, float64, uint64)      {}
+func (s *kindSink) Missing(int, uint64)              {}
+func (s *kindSink) WrongType(int, uint64)            {}
+func (s *kindSink) Text(col int, v string, _ uint64) { s.text[col] = s.text[col] || v != "" }
+
+// csvSink is a kindSink of a format where numbers arrive as text.
+type csvSink struct{ kindSink }
+
+func (s *csvSink) Kind(int) Kind { return Categorical } // so that fields arrive as they are
+
+func (s *csvSink) Text(col int, v string, _ uint64) {
+	if s.text[col] {
+		return
+	}
+	_, number := parseNumber(v)
+	s.text[col] = !number
+}
+
+// CSV reads a whole CSV file.
+func (k *Kinds) CSV(ctx context.Context, r io.Reader) error {
+	br := bufio.NewReaderSize(r, 64<<10)
+	header, rest, err := csvHeader(br)
+	if err != nil {
+		return err
+	}
+	s := &csvSink{kindSink{names: header, text: make([]bool, len(header))}}
+	if _, err := CountCSV(ctx, rest, s); err != nil {
+		return err
+	}
+	k.add(&s.kindSink)
+	return nil
+}
+
+// NDJSON reads a whole NDJSON file: once for the names, since any row may bring a
+// new one, and the kinds with them.
+func (k *Kinds) NDJSON(ctx context.Context, r io.Reader) error {
+	s := &kindSink{}
+	rows := newObjectRows(s)
+	rows.grow = true
+	if _, err := rows.read(ctx, r); err != nil {
+		return err
+	}
+	s.names = rows.names
+	k.add(s)
+	return nil
+}
+
+func (k *Kinds) add(s *kindSink) {
+	for i, name := range s.names {
+		k.column(name)
+		k.text[name] = k.text[name] || s.text[i]
+	}
+}
+
+// Parquet adds the columns that can be counted, by their types.
+func (k *Kinds) Parquet(r io.ReaderAt, size int64) (err error) {
+	defer recoverDamage("footer", &err)
+	f, err := openParquet(r, size)
+	if err != nil {
+		return err
+	}
+	for _, c := range f.Root().Columns() {
+		if unsupported(c) != "" {
+			continue
+		}
+		k.column(c.Name())
+		k.text[c.Name()] = k.text[c.Name()] || c.Type().Kind() == parquet.ByteArray
+	}
+	return nil
+}
+
+// csvHeader reads the names of the columns and gives back the whole text.
+func csvHeader(br *bufio.Reader) ([]string, io.Reader, error) {
+	var seen bytes.Buffer
+	header, err := headerOf(csv.NewReader(io.TeeReader(br, &seen)))
+	return header, io.MultiReader(&seen, br), err
+}

@@ -1,0 +1,107 @@
+package profile
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+)
+
+// Format is the form of a source of rows.
+type Format string
+
+// The formats, told by content, never by name.
+const (
+	Parquet Format = "parquet"
+	CSV     Format = "csv"
+	NDJSON  Format = "ndjson"
+)
+
+// Detect tells the format of a source from its first bytes, after decompression.
+// It returns a reader that still has them. An empty source is CSV without a header.
+func Detect(r io.Reader) (Format, io.Reader) {
+	br := bufio.NewReaderSize(r, 64<<10)
+	head, _ := br.Peek(512) // an error shows again when the rows are read
+	switch trimmed := bytes.TrimLeft(head, " \t\r\n\ufeff"); {
+	case bytes.HasPrefix(head, []byte("PAR1")):
+		return Parquet, br
+	case len(trimmed) > 0 && trimmed[0] == '{':
+		return NDJSON, br
+	}
+	return CSV, br
+}
+
+// ReaderAtSize is a source that can be read anywhere, as Parquet needs: a file, or
+// an object behind range requests.
+type ReaderAtSize interface {
+	io.ReaderAt
+	Size() int64
+}
+
+// CountSource hands all rows of src to s. Row groups of a Parquet file are read
+// one after the other; see [ParquetFile.Count] for one alone. progress, when not
+// nil, is called with the rows so far.
+func CountSource(ctx context.Context, src ReaderAtSize, s Sink, progress func(rows uint64)) (Report, error) {
+	stream, format, err := open(src)
+	if err != nil {
+		return Report{}, err
+	}
+	defer stream.Close()
+	switch format {
+	case Parquet:
+		return countParquetSource(ctx, src, s, progress)
+	case NDJSON:
+		return CountNDJSON(ctx, stream, s)
+	}
+	return CountCSV(ctx, stream, s)
+}
+
+func countParquetSource(ctx context.Context, src ReaderAtSize, s Sink, progress func(uint64)) (Report, error) {
+	pf, err := OpenParquet(src, src.Size(), s.Columns())
+	if err != nil {
+		return Report{}, err
+	}
+	rep := Report{LeftOut: pf.LeftOut, Extra: pf.Extra, Absent: pf.Absent}
+	for g := range pf.RowGroups() {
+		n, err := pf.Count(ctx, s, g)
+		if err != nil {
+			return rep, err
+		}
+		if rep.Rows += n; progress != nil {
+			progress(rep.Rows)
+		}
+	}
+	return rep, nil
+}
+
+// Observe adds the columns and kinds of src to k.
+func (k *Kinds) Observe(ctx context.Context, src ReaderAtSize) error {
+	stream, format, err := open(src)
+	if err != nil {
+		return err
+	}
+	defer stream.Close()
+	switch format {
+	case Parquet:
+		return k.Parquet(src, src.Size())
+	case NDJSON:
+		return k.NDJSON(ctx, stream)
+	}
+	return k.CSV(ctx, stream)
+}
+
+// opened is a decompressed stream with its first bytes put back.
+type opened struct {
+	io.Reader
+	io.Closer
+}
+
+func open(src ReaderAtSize) (io.ReadCloser, Format, error) {
+	plain, err := Decompress(io.NewSectionReader(src, 0, src.Size()))
+	if err != nil {
+		return nil, "", fmt.Errorf("profile: the file looks compressed, but cannot be read: %w", err)
+	}
+	format, r := Detect(plain)
+	return opened{r, plain}, format, nil
+}
