@@ -1,0 +1,126 @@
+package inference
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/tidegate/tidegate/shared/fault"
+	"github.com/tidegate/tidegate/shared/registry"
+	"github.com/tidegate/tidegate/shared/schema"
+	"github.com/tidegate/tidegate/shared/tensor"
+)
+
+// memoryFactor estimates the memory of a session from the size of its file: the
+// graph, its weights unpacked, and what a run needs beside them.
+const memoryFactor = 3
+
+// warmTimeout bounds the first run, on zeros.
+const warmTimeout = 20 * time.Second
+
+// load fetches, verifies, loads and warms up a version. A version that failed is
+// not tried again before its pause is over. The result has one holder: the caller.
+func (m *model) load(ctx context.Context, ref registry.Ref) (*loaded, error) {
+	m.mu.Lock()
+	f := m.failed[ref]
+	now := m.fleet.opt.Now()
+	m.mu.Unlock()
+	if f != nil && now.Before(f.until) {
+		return nil, f.err
+	}
+	l, err := m.fetch(ctx, ref)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err == nil {
+		delete(m.failed, ref)
+		m.fleet.opt.Count(Loads, 1)
+		return l, nil
+	}
+	m.fleet.opt.Count(LoadFailures, 1)
+	if m.failed == nil {
+		m.failed = map[registry.Ref]*failure{}
+	}
+	if f == nil {
+		if len(m.failed) > 16 { // of versions that no state names any more
+			clear(m.failed)
+		}
+		f = &failure{}
+		m.failed[ref] = f
+	}
+	f.failed(m.fleet.opt.Now(), lastPause)
+	f.err = unavailable(err, f.next, "version %d of model %q cannot be loaded now; try again later", ref.Version, m.name)
+	return nil, f.err
+}
+
+func (m *model) fetch(ctx context.Context, ref registry.Ref) (*loaded, error) {
+	reg := m.fleet.opt.Registry
+	manifest, err := reg.Manifest(ctx, m.name, ref.Version)
+	if err != nil {
+		return nil, err
+	}
+	if registry.Hex(manifest.Digest) != registry.Hex(ref.Digest) {
+		return nil, fault.New(fault.Internal, "the manifest of %s@%d has another digest than the state", m.name, ref.Version)
+	}
+	file, _ := manifest.File("model.onnx")
+	need := memoryFactor * file.Size
+	if err := m.fleet.makeRoom(m, need); err != nil {
+		return nil, err
+	}
+	type document struct {
+		schema *schema.Schema
+		err    error
+	}
+	documents := make(chan document, 1)
+	go func() {
+		var d document
+		var body []byte
+		if body, d.err = reg.ReadFile(ctx, &manifest, "schema.json"); d.err == nil {
+			d.schema, d.err = schema.Parse(body)
+		}
+		documents <- d
+	}()
+	model, err := reg.ReadFile(ctx, &manifest, "model.onnx")
+	d := <-documents
+	if err != nil {
+		return nil, err
+	}
+	if d.err != nil {
+		return nil, d.err
+	}
+	session, err := m.fleet.opt.Runtime.Load(ctx, model, d.schema.Signature)
+	if err != nil {
+		return nil, fmt.Errorf("inference: load %s@%d: %w", m.name, ref.Version, err)
+	}
+	l := &loaded{ref: ref, schema: d.schema, session: session, bytes: need, at: m.fleet.opt.Now()}
+	l.holders.Store(1)
+	if err := warmUp(ctx, l); err != nil {
+		// Zeros may be no sensible input: registration has run the model on sensible ones.
+		m.fleet.opt.Log.Info("model not warmed up", "model", m.name, "version", ref.Version, "error", err.Error())
+	}
+	return l, nil
+}
+
+// warmUp runs the version once on one row of zeros, so that the first request
+// does not pay for what ONNX Runtime puts off to the first run.
+func warmUp(ctx context.Context, l *loaded) error {
+	ctx, cancel := context.WithTimeout(ctx, warmTimeout)
+	defer cancel()
+	inputs := make([]tensor.Tensor, len(l.schema.Signature.Inputs))
+	for i, spec := range l.schema.Signature.Inputs {
+		t := tensor.Tensor{Name: spec.Name, Datatype: spec.Datatype, Shape: make([]int64, len(spec.Shape))}
+		for d, n := range spec.Shape {
+			t.Shape[d] = max(n, 1)
+		}
+		n, err := tensor.Elements(t.Shape, 1<<24)
+		if err != nil {
+			return err
+		}
+		t.Resize(int(n))
+		inputs[i] = t
+	}
+	_, release, err := l.session.Run(ctx, inputs, nil)
+	if err == nil {
+		release()
+	}
+	return err
+}

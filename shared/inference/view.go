@@ -1,0 +1,215 @@
+package inference
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/tidegate/tidegate/shared/fault"
+	"github.com/tidegate/tidegate/shared/registry"
+	"github.com/tidegate/tidegate/shared/schema"
+	"github.com/tidegate/tidegate/shared/tensor"
+)
+
+// view is a state in force with the versions loaded for it. It never changes; a
+// newer state gets a view of its own.
+type view struct {
+	state    registry.State
+	etag     string
+	settings registry.Settings
+	capture  registry.CaptureSettings
+	versions map[int]*placed // by number
+	whole    bool            // every version that the state names is there
+}
+
+// placed is a loaded version under the settings of a view.
+type placed struct {
+	*loaded
+	checker *schema.Checker
+}
+
+func place(l *loaded, s registry.Settings) (*placed, error) {
+	checker, err := schema.Compile(l.schema, s.Contract)
+	if err != nil {
+		return nil, err
+	}
+	return &placed{loaded: l, checker: checker}, nil
+}
+
+// loaded is a version in memory. It is destroyed when the last of its holders,
+// views and requests, lets go.
+type loaded struct {
+	ref     registry.Ref
+	schema  *schema.Schema
+	session Session
+	bytes   int64
+	at      time.Time
+	holders atomic.Int64 // 0 = destroyed
+}
+
+// hold keeps the version loaded, unless it is destroyed already.
+func (l *loaded) hold() bool {
+	for {
+		n := l.holders.Load()
+		if n == 0 {
+			return false
+		}
+		if l.holders.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+// release lets go; it says whether that destroyed the version.
+func (l *loaded) release() bool {
+	if l.holders.Add(-1) > 0 {
+		return false
+	}
+	_ = l.session.Close()
+	return true
+}
+
+// retire takes the version from its only holder, without destroying it yet.
+func (l *loaded) retire() bool { return l.holders.CompareAndSwap(1, 0) }
+
+// slotRefs lists what a state's slots hold, those that are routed to first.
+func slotRefs(s *registry.State) [4]struct {
+	slot registry.Slot
+	ref  *registry.Ref
+} {
+	return [4]struct {
+		slot registry.Slot
+		ref  *registry.Ref
+	}{
+		{registry.Champion, s.Slots.Champion}, {registry.Challenger, s.Slots.Challenger},
+		{registry.Shadow, s.Slots.Shadow}, {registry.Previous, s.Slots.Previous},
+	}
+}
+
+// refs lists the versions of a state once each, those that are routed to first.
+func refs(s *registry.State) []registry.Ref {
+	var all []registry.Ref
+	for _, e := range slotRefs(s) {
+		if e.ref != nil && !slices.Contains(all, *e.ref) {
+			all = append(all, *e.ref)
+		}
+	}
+	return all
+}
+
+// routedRefs is how many of refs are champion or challenger.
+func routedRefs(s *registry.State) int {
+	if s.Slots.Challenger != nil && s.Slots.Champion != nil && *s.Slots.Challenger != *s.Slots.Champion {
+		return 2
+	}
+	return 1
+}
+
+// find returns the version if v has it loaded. A nil view has nothing.
+func (v *view) find(ref registry.Ref) *loaded {
+	if v == nil {
+		return nil
+	}
+	if p, ok := v.versions[ref.Version]; ok && p.ref == ref {
+		return p.loaded
+	}
+	return nil
+}
+
+// covers says whether v has all that a state takes at hand.
+func (v *view) covers(s *registry.State) bool {
+	if v.state.SettingsDigest != s.SettingsDigest {
+		return false
+	}
+	for _, ref := range refs(s) {
+		if v.find(ref) == nil {
+			return false
+		}
+	}
+	return true
+}
+
+// drop lets go of every version; it says whether any was destroyed.
+func (v *view) drop() (destroyed bool) {
+	for _, p := range v.versions {
+		destroyed = p.release() || destroyed
+	}
+	return destroyed
+}
+
+// choose says which version answers sel, and as what.
+func (v *view) choose(sel Selection) (int, registry.Slot, error) {
+	switch {
+	case sel.Version > 0:
+		if !v.state.Holds(sel.Version) {
+			return 0, "", fault.New(fault.NotFound, "no slot of model %q holds version %d; GET /v2/models/%s lists those that serve", sel.Model, sel.Version, sel.Model)
+		}
+		return sel.Version, registry.Pinned, nil
+	case sel.Slot != "":
+		for _, e := range slotRefs(&v.state) {
+			if e.slot == sel.Slot && e.ref != nil {
+				return e.ref.Version, e.slot, nil
+			}
+		}
+		return 0, "", fault.New(fault.NotFound, "model %q has no version in that slot", sel.Model)
+	}
+	slot := route(&v.state, sel.Key)
+	if slot == registry.Challenger {
+		return v.state.Slots.Challenger.Version, slot, nil
+	}
+	return v.state.Slots.Champion.Version, registry.Champion, nil
+}
+
+// route applies the rule of PROTOCOLS §3.
+func route(s *registry.State, key string) registry.Slot {
+	if s.Rollout == nil || s.Slots.Challenger == nil {
+		return registry.Champion
+	}
+	sum := sha256.Sum256([]byte(s.Rollout.ID + "\x00" + key))
+	if int(binary.BigEndian.Uint64(sum[:8])%registry.MaxWeight) < s.Weights.Challenger {
+		return registry.Challenger
+	}
+	return registry.Champion
+}
+
+func (v *view) status() ModelStatus {
+	st := ModelStatus{Model: v.state.Model, Generation: v.state.Generation}
+	for _, ref := range refs(&v.state) {
+		vs := VersionStatus{Number: ref.Version}
+		for _, e := range slotRefs(&v.state) {
+			if e.ref != nil && *e.ref == ref {
+				vs.Slots = append(vs.Slots, e.slot)
+			}
+		}
+		if l := v.find(ref); l != nil {
+			vs.Ready, vs.Loaded = true, l.at
+		}
+		st.Versions = append(st.Versions, vs)
+	}
+	return st
+}
+
+// served is a version held for one request.
+type served struct {
+	loaded  *loaded
+	version Version
+	done    atomic.Bool
+}
+
+// Version implements Served.
+func (s *served) Version() Version { return s.version }
+
+// Run implements Served.
+func (s *served) Run(ctx context.Context, inputs []tensor.Tensor, want []string) ([]tensor.Tensor, func(), error) {
+	return s.loaded.session.Run(ctx, inputs, want)
+}
+
+// Done implements Served.
+func (s *served) Done() {
+	if !s.done.Swap(true) {
+		s.loaded.release()
+	}
+}
