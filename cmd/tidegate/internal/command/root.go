@@ -177,8 +177,12 @@ func (a *app) fail(err error) {
 	var known *fault.Error
 	if errors.As(err, &known) {
 		message = known.Message
-		for _, v := range known.Violations[min(1, len(known.Violations)):] {
-			message += "; " + v.Path + " " + v.Problem
+		if len(known.Violations) > 1 {
+			all := make([]string, len(known.Violations))
+			for i, v := range known.Violations {
+				all[i] = v.Path + " " + v.Problem
+			}
+			message = strings.Join(all, "; ")
 		}
 	} else if kind == fault.Internal {
 		kind = fault.InvalidArgument // what is no fault here comes from cobra: flags and arguments
