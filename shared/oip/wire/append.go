@@ -18,7 +18,8 @@ func appendFloat(dst []byte, v float64, size int) []byte {
 	if v-v != 0 {
 		return append(dst, "null"...)
 	}
-	if v == float64(int32(v)) && (v != 0 || !math.Signbit(v)) {
+	// Integers below 2^24 are exact in both sizes, so that their digits are the shortest.
+	if v == float64(int32(v)) && math.Abs(v) < 1<<24 && (v != 0 || !math.Signbit(v)) {
 		return strconv.AppendInt(dst, int64(v), 10)
 	}
 	abs, format := math.Abs(v), byte('f')
