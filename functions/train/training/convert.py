@@ -81,11 +81,18 @@ def _rename(model: ModelProto, names: dict[str, str]) -> None:
         node.name = f"{node.op_type}_{i}"
         node.input[:] = [renamed(name) for name in node.input]
         node.output[:] = [renamed(name) for name in node.output]
+        # The converter collects attributes in a set, so their order changes with the hash seed of the process.
+        attributes = sorted(node.attribute, key=lambda attribute: attribute.name)
+        del node.attribute[:]
+        node.attribute.extend(attributes)
 
 
 def _describe(model: ModelProto) -> None:
     for value in [*model.graph.input, *model.graph.output]:
         value.type.tensor_type.shape.dim[0].dim_param = BATCH
+    imports = sorted(model.opset_import, key=lambda entry: entry.domain)
+    del model.opset_import[:]
+    model.opset_import.extend(imports)
     del model.graph.value_info[:]
     del model.metadata_props[:]
     model.graph.name = "tidegate"

@@ -12,6 +12,7 @@ the other side of a split than the graph does.
 import csv
 import gzip
 import io
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -66,7 +67,7 @@ def read_table(stream: BinaryIO, schema: Schema, coerce_numbers: bool = False) -
         raise InvalidArgument("data: is not UTF-8 text; write the CSV file in UTF-8") from None
     except csv.Error:
         raise InvalidArgument(f"data: line {reader.line_num} is not valid CSV; check its quotes") from None
-    except (gzip.BadGzipFile, EOFError):
+    except (gzip.BadGzipFile, zlib.error, EOFError):
         raise InvalidArgument("data: the gzip file is damaged or truncated") from None
     return columns.table()
 

@@ -27,6 +27,8 @@ from .target import Target
 # Rows of the overall mean that are mixed into the mean of a category, so that ten lucky rows do not lead the order.
 SMOOTHING = 10.0
 EARLY_STOPPING_ROWS = 10_000
+# From how many rows scikit-learn computes bins (its constant `subsample`).
+BINNING_ROWS = 200_000
 
 Inputs = dict[str, NDArray[np.float32] | NDArray[np.object_]]
 
@@ -57,11 +59,24 @@ def fit(schema: Schema, inputs: Inputs, target: Target, rows: Rows, settings: Hy
             categories=known, handle_unknown="use_encoded_value", unknown_value=np.nan, dtype=np.float32
         )
         steps.append(("categories", encoder, names))
-    labels = target.labels(rows)
-    pipeline = Pipeline([("encode", ColumnTransformer(steps)), ("trees", _trees(target, rows, settings))])
+    encode, trees = ColumnTransformer(steps), _trees(target, rows, settings)
+    encoded = encode.fit_transform(matrix(schema, inputs, rows)).astype(np.float32)
+    _level_sparse_columns(encoded, trees)
     with threadpool_limits(settings.threads):
-        pipeline.fit(matrix(schema, inputs, rows), labels)
-    return pipeline
+        trees.fit(encoded, target.labels(rows))
+    return Pipeline([("encode", encode), ("trees", trees)])
+
+
+def _level_sparse_columns(encoded: NDArray[np.float32], trees: HistGradientBoostingClassifier | HistGradientBoostingRegressor) -> None:
+    """Takes columns with hardly a value out of the training, in place, by making them constant.
+
+    scikit-learn cannot bin a column without any value. It draws the rows that it bins: what early stopping
+    leaves, and BINNING_ROWS of those. The bound is so high that no draw misses all values of a column.
+    """
+    n = len(encoded)
+    least = max(20, n // 1000) if trees.early_stopping or n > BINNING_ROWS else 1
+    present = np.count_nonzero(~np.isnan(encoded), axis=0)
+    encoded[:, present < least] = 0
 
 
 def categories(values: NDArray[np.object_], means: NDArray[np.float64], settings: Hyperparameters) -> NDArray[np.object_]:

@@ -11,9 +11,7 @@ Exit status: 0 trained, 1 failed, 143 stopped by SIGTERM (nothing is left in mod
 """
 
 import json
-import os
 import signal
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TextIO
@@ -138,7 +136,3 @@ def _inputs(folder: Path, channels: list[str]) -> tuple[Path, Path]:
     if not data.is_file():
         raise InvalidArgument("train.csv is missing in channel training")
     return document, data
-
-
-if __name__ == "__main__":
-    sys.exit(main(os.environ, sys.stdout))
