@@ -13,6 +13,7 @@ const (
 	ManifestVersion = 1
 	StateVersion    = 1
 	SettingsVersion = 1
+	ClaimVersion    = 1
 )
 
 // Model is models/<m>/model.json: the identity of a registered model, written once.
@@ -67,6 +68,18 @@ func (m *Manifest) File(path string) (File, bool) {
 		}
 	}
 	return File{}, false
+}
+
+// Claim is versions/<n>/claim.json, which allocates the number n, and, without its
+// ID, digests/<digest>.json, which says which number a content got. A number whose
+// claim lost the race for its digest stays unused.
+type Claim struct {
+	V         int       `json:"v"`
+	Version   int       `json:"version"`
+	Digest    string    `json:"digest"`
+	ClaimedAt time.Time `json:"claimed_at"`
+	ClaimedBy string    `json:"claimed_by,omitempty"`
+	ID        string    `json:"id,omitempty"` // random: tells a claim whose answer was lost from another's
 }
 
 // Slot is a role that a version can hold.

@@ -1,6 +1,50 @@
 package registry
 
-import "fmt"
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/tidegate/tidegate/shared/fault"
+)
+
+// names of models go into keys, URLs, job names and metric dimensions.
+var namePattern = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
+
+// paths of a version's files: relative, no empty part, none that starts with a dot.
+var pathPattern = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,99}(/[A-Za-z0-9_][A-Za-z0-9._-]{0,99}){0,4}$`)
+
+var digestPattern = regexp.MustCompile(`^(sha256:)?[0-9a-f]{64}$`)
+
+// MaxVersion is the largest number that sorts right in a key.
+const MaxVersion = 99_999_999
+
+// CheckName says whether m can name a model: 1 to 63 of a-z, 0-9, "-" and "_",
+// beginning with a letter or digit. The error is InvalidArgument.
+func CheckName(m string) error {
+	if !namePattern.MatchString(m) {
+		return fault.Invalid(fault.Violation{Path: "model", Problem: `must be 1 to 63 of a-z, 0-9, "-" and "_", beginning with a letter or digit`})
+	}
+	return nil
+}
+
+// CheckVersion says whether v can number a version. The error is InvalidArgument.
+func CheckVersion(v int) error {
+	if v < 1 || v > MaxVersion {
+		return fault.Invalid(fault.Violation{Path: "version", Problem: fmt.Sprintf("must be a number from 1 to %d", MaxVersion)})
+	}
+	return nil
+}
+
+// CheckDigest says whether d is a sha256 digest: lower-case hex, with or without
+// the prefix "sha256:". The error is InvalidArgument.
+func CheckDigest(d string) error {
+	if !digestPattern.MatchString(d) {
+		return fault.Invalid(fault.Violation{Path: "digest", Problem: "must be a sha256 digest in lower-case hex"})
+	}
+	return nil
+}
 
 // Keys of the registry bucket (PROTOCOLS §1, docs/formats.md).
 
@@ -38,7 +82,20 @@ func LogKey(m string, generation int64) string {
 // BlobKey is the content-addressed object with the given digest.
 func BlobKey(digest string) string {
 	h := Hex(digest)
-	return "blobs/sha256/" + h[:2] + "/" + h
+	return "blobs/sha256/" + h[:min(2, len(h))] + "/" + h
+}
+
+// ParseLogKey takes the key of a log entry apart; ok is false for every other key.
+func ParseLogKey(key string) (model string, generation int64, ok bool) {
+	parts := strings.Split(key, "/")
+	if len(parts) != 4 || parts[0] != "models" || parts[2] != "log" || !namePattern.MatchString(parts[1]) {
+		return "", 0, false
+	}
+	generation, err := strconv.ParseInt(strings.TrimSuffix(parts[3], ".json"), 10, 64)
+	if err != nil || generation < 1 || LogKey(parts[1], generation) != key {
+		return "", 0, false
+	}
+	return parts[1], generation, true
 }
 
 // Hex strips the "sha256:" prefix of a digest.

@@ -1,0 +1,245 @@
+package registry
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/tidegate/tidegate/shared/blob"
+	"github.com/tidegate/tidegate/shared/fault"
+)
+
+// identity lists the files that make a version what it is. Others (run records,
+// references, provenance) may differ between two registrations of one version.
+var identity = []string{"baseline.json", "model.onnx", "schema.json"}
+
+// ContentDigest is the digest of a version: "sha256:" and the sha256 of one line
+// "<sha256> <size> <path>\n" per identity file (baseline.json, model.onnx,
+// schema.json, those there are), sorted by path. Other files do not count.
+func ContentDigest(files []File) string {
+	counted := slices.DeleteFunc(slices.Clone(files), func(f File) bool { return !slices.Contains(identity, f.Path) })
+	slices.SortFunc(counted, func(a, b File) int { return cmp.Compare(a.Path, b.Path) })
+	h := sha256.New()
+	for _, f := range counted {
+		fmt.Fprintf(h, "%s %d %s\n", Hex(f.SHA256), f.Size, f.Path)
+	}
+	return "sha256:" + hex.EncodeToString(h.Sum(nil))
+}
+
+// PutBlob stores size bytes of r, read from its start, under their digest, which
+// must be right: InvalidArgument if it is not. A blob that is already there is
+// left alone.
+func (r *Registry) PutBlob(ctx context.Context, digest string, body io.ReadSeeker, size int64) error {
+	if err := CheckDigest(digest); err != nil {
+		return err
+	}
+	h := sha256.New()
+	if _, err := body.Seek(0, io.SeekStart); err != nil {
+		return fault.Wrap(err, fault.Internal, "the blob cannot be read")
+	}
+	n, err := io.Copy(h, body)
+	if err != nil {
+		return fault.Wrap(err, fault.Internal, "the blob cannot be read")
+	}
+	if n != size || hex.EncodeToString(h.Sum(nil)) != Hex(digest) {
+		return fault.New(fault.InvalidArgument, "the blob has %d bytes and another digest than announced (%d bytes)", n, size)
+	}
+	key := BlobKey(digest)
+	err = r.persist(ctx, func() error {
+		if _, err := body.Seek(0, io.SeekStart); err != nil {
+			return fault.Wrap(err, fault.Internal, "the blob cannot be read again")
+		}
+		_, err := r.store.PutStream(ctx, key, body, size, blob.Once())
+		if !fault.Is(err, fault.FailedPrecondition) {
+			return err
+		}
+		info, err := r.store.Head(ctx, key)
+		if err == nil && info.Size != size {
+			return damaged(key, fmt.Errorf("%d bytes are stored, %d have the digest", info.Size, size))
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("registry: put a blob: %w", err)
+	}
+	return nil
+}
+
+// ReadBlob reads the blob with the given digest and checks it. NotFound when
+// there is none, Internal when its content has another digest.
+func (r *Registry) ReadBlob(ctx context.Context, digest string) ([]byte, error) {
+	if err := CheckDigest(digest); err != nil {
+		return nil, err
+	}
+	return r.readChecked(ctx, BlobKey(digest), digest)
+}
+
+func (r *Registry) readChecked(ctx context.Context, key, digest string) ([]byte, error) {
+	obj, err := r.store.Get(ctx, key)
+	if err != nil {
+		return nil, fmt.Errorf("registry: read %s: %w", key, err)
+	}
+	if sum := sha256.Sum256(obj.Body); hex.EncodeToString(sum[:]) != Hex(digest) {
+		return nil, damaged(key, fmt.Errorf("its content does not have the digest %s", digest))
+	}
+	return obj.Body, nil
+}
+
+// PutVersionFile stores a small file of a version and returns what is stored
+// under its path: the body, or what an earlier registration of the version left.
+func (r *Registry) PutVersionFile(ctx context.Context, model string, version int, path string, body []byte) (stored []byte, err error) {
+	if err := cmp.Or(CheckName(model), CheckVersion(version)); err != nil {
+		return nil, err
+	}
+	if !pathPattern.MatchString(path) || path == "claim.json" || path == "manifest.json" {
+		return nil, fault.Invalid(fault.Violation{Path: "path", Problem: "cannot name a file of a version"})
+	}
+	stored, _, err = r.putOnce(ctx, VersionFileKey(model, version, path), body)
+	if err != nil {
+		return nil, fmt.Errorf("registry: put %s of %s@%d: %w", path, model, version, err)
+	}
+	return stored, nil
+}
+
+// PutManifest makes a version READY and returns what is stored; it is the last
+// write of a registration. existing is true when the version was READY before;
+// another digest under the number is AlreadyExists. V is set here, CreatedAt when zero.
+func (r *Registry) PutManifest(ctx context.Context, m Manifest) (stored Manifest, existing bool, err error) {
+	m.V = ManifestVersion
+	if m.CreatedAt.IsZero() {
+		m.CreatedAt = r.now()
+	}
+	if err := cmp.Or(CheckName(m.Model), CheckVersion(m.Version)); err != nil {
+		return Manifest{}, false, err
+	}
+	if err := checkManifest(&m); err != nil {
+		return Manifest{}, false, fault.Wrap(err, fault.InvalidArgument, "the manifest is not complete: %v", err)
+	}
+	body, err := encode(m)
+	if err != nil {
+		return Manifest{}, false, err
+	}
+	body, created, err := r.putOnce(ctx, ManifestKey(m.Model, m.Version), body)
+	if err != nil {
+		return Manifest{}, false, fmt.Errorf("registry: put manifest of %s@%d: %w", m.Model, m.Version, err)
+	}
+	if stored, err = ParseManifest(m.Model, m.Version, body); err != nil {
+		return Manifest{}, false, err
+	}
+	if stored.Digest != m.Digest {
+		return stored, true, fault.New(fault.AlreadyExists, "version %d of model %q holds other files", m.Version, m.Model)
+	}
+	return stored, !created, nil
+}
+
+// Manifest reads the manifest of a READY version; NotFound for any other.
+func (r *Registry) Manifest(ctx context.Context, model string, version int) (Manifest, error) {
+	if err := cmp.Or(CheckName(model), CheckVersion(version)); err != nil {
+		return Manifest{}, err
+	}
+	obj, err := r.store.Get(ctx, ManifestKey(model, version))
+	if fault.Is(err, fault.NotFound) {
+		return Manifest{}, fault.Wrap(err, fault.NotFound, "model %q has no version %d that is ready", model, version)
+	}
+	if err != nil {
+		return Manifest{}, fmt.Errorf("registry: read manifest of %s@%d: %w", model, version, err)
+	}
+	return ParseManifest(model, version, obj.Body)
+}
+
+// ParseManifest reads a stored manifest and checks that it describes version of
+// model and that its digest is that of its files. Anything else is Internal.
+func ParseManifest(model string, version int, body []byte) (Manifest, error) {
+	var m Manifest
+	key := ManifestKey(model, version)
+	if err := decode(key, body, &m); err != nil {
+		return Manifest{}, err
+	}
+	if m.V > ManifestVersion {
+		return Manifest{}, tooNew(key, m.V, ManifestVersion)
+	}
+	if m.Model != model || m.Version != version {
+		return Manifest{}, damaged(key, fmt.Errorf("it describes another version"))
+	}
+	if err := checkManifest(&m); err != nil {
+		return Manifest{}, damaged(key, err)
+	}
+	return m, nil
+}
+
+func checkManifest(m *Manifest) error {
+	seen := map[string]bool{}
+	for _, f := range m.Files {
+		if !pathPattern.MatchString(f.Path) || seen[f.Path] || f.Size < 0 || CheckDigest(f.SHA256) != nil {
+			return fmt.Errorf("a file has no path, size or sha256, or is listed twice")
+		}
+		seen[f.Path] = true
+	}
+	if !seen["model.onnx"] {
+		return fmt.Errorf("model.onnx is not listed")
+	}
+	if m.Digest != ContentDigest(m.Files) {
+		return fmt.Errorf("the digest is not that of the files")
+	}
+	return nil
+}
+
+func fileKey(m *Manifest, f File) string {
+	if f.Blob {
+		return BlobKey(f.SHA256)
+	}
+	return VersionFileKey(m.Model, m.Version, f.Path)
+}
+
+// ReadFile reads a file of a version and checks its digest. NotFound when the
+// manifest does not list path or the object is gone; Internal on a mismatch.
+func (r *Registry) ReadFile(ctx context.Context, m *Manifest, path string) ([]byte, error) {
+	f, ok := m.File(path)
+	if !ok {
+		return nil, fault.New(fault.NotFound, "version %d of model %q has no file %s", m.Version, m.Model, path)
+	}
+	return r.readChecked(ctx, fileKey(m, f), f.SHA256)
+}
+
+// Verify reads every byte of a version and compares it with the manifest, which
+// it returns. NotFound when the version is not READY; Internal when a file is
+// missing or differs. Files are streamed: memory stays small.
+func (r *Registry) Verify(ctx context.Context, model string, version int) (Manifest, error) {
+	m, err := r.Manifest(ctx, model, version)
+	if err != nil {
+		return Manifest{}, err
+	}
+	for _, f := range m.Files {
+		if err := r.verifyFile(ctx, &m, f); err != nil {
+			return Manifest{}, fmt.Errorf("registry: verify %s@%d: %w", model, version, err)
+		}
+	}
+	return m, nil
+}
+
+func (r *Registry) verifyFile(ctx context.Context, m *Manifest, f File) error {
+	key := fileKey(m, f)
+	body, _, err := r.store.Open(ctx, key, 0, -1)
+	if fault.Is(err, fault.NotFound) {
+		return damaged(key, err)
+	}
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	h := sha256.New()
+	n, err := io.Copy(h, body)
+	if err != nil {
+		return fault.Wrap(err, fault.Unavailable, "%s could not be read to its end; try again", key)
+	}
+	want, err := hex.DecodeString(Hex(f.SHA256))
+	if err != nil || n != f.Size || !bytes.Equal(h.Sum(nil), want) {
+		return damaged(key, fmt.Errorf("%d bytes are stored whose size or digest differ from the manifest", n))
+	}
+	return nil
+}
