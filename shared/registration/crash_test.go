@@ -88,7 +88,7 @@ func TestManyCallersInAStorm(t *testing.T) {
 	ctx := context.Background()
 	w := newWorld(t)
 	w.upload(t, "binary")
-	features := []byte(`{"v":1,"columns":[]}`)
+	features := []byte(`{"v":1,"features":[]}`)
 	for _, f := range []string{"model.onnx", "holdout.csv", "predictions.csv", "training_schema.json"} {
 		w.put(t, "uploads/second/"+f, read(t, "testdata/binary/"+f))
 	}

@@ -1,9 +1,11 @@
 package registration
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,11 +16,15 @@ import (
 
 // features is the part of features.json that becomes the contract.
 type features struct {
-	Columns []struct {
-		Name       string         `json:"name"`
+	Features []struct {
+		Name string `json:"name"`
+		// Missing may say refuse. A trainer that describes its columns imputes them unless it says otherwise:
+		// functions/train does, for every column, inside the graph.
 		Missing    schema.Missing `json:"missing"`
-		Categories []string       `json:"categories"`
-	} `json:"columns"`
+		Categories []struct {
+			Value string `json:"value"`
+		} `json:"categories"`
+	} `json:"features"`
 }
 
 // facts is the part of training_schema.json that says what the model is for.
@@ -38,13 +44,34 @@ func (b *bundle) decode(name string, into any) error {
 	return fault.Wrap(json.Unmarshal(data, into), fault.InvalidArgument, "%s does not have the form that docs/formats/training.md describes", name)
 }
 
+// nameColumns gives the columns of a wide input the names of features.json, in its
+// order: with them rows can be sent by name, and holdout.csv needs no made-up
+// header. That is clear only for a model with one input of as many columns.
+func nameColumns(f features, sig schema.Signature) {
+	if len(sig.Inputs) != 1 || len(f.Features) < 2 {
+		return
+	}
+	in := &sig.Inputs[0]
+	if len(in.Shape) != 2 || in.Shape[1] >= 0 && in.Shape[1] != int64(len(f.Features)) {
+		return
+	}
+	names := make([]string, len(f.Features))
+	for i, column := range f.Features {
+		if names[i] = column.Name; column.Name == "" || slices.Contains(names[:i], column.Name) {
+			return // contract() says what is wrong
+		}
+	}
+	in.Columns = names
+}
+
 // maxCategories bounds the categories kept as documentation: a column of tail
 // numbers has thousands, and every environment reads schema.json.
 const maxCategories = 200
 
 // contract derives what requests may hold from what the trainer's graph takes.
 //
-// Missing values are accepted where the graph imputes them. Categories are
+// Missing values are accepted in the columns that the trainer describes, since its
+// graph imputes them. Categories are
 // documentation, and the ranges seen in training are not taken over at all (they
 // stay in features.json): a value outside of them is drift, which is measured, not an
 // error, which would hide it. The owner's settings can make rules of both.
@@ -57,16 +84,23 @@ func contract(f features, sig schema.Signature) (schema.Contract, error) {
 		}
 	}
 	var c schema.Contract
-	for _, column := range f.Columns {
+	seen := map[string]bool{}
+	for _, column := range f.Features {
+		twice := seen[column.Name]
+		seen[column.Name] = true
 		switch {
+		case twice:
+			return c, fault.New(fault.InvalidArgument, "%s describes column %s twice", featuresFile, quoted(column.Name))
 		case !inputs[column.Name]:
 			return c, fault.New(fault.InvalidArgument, "%s describes column %s, which is no input of the model", featuresFile, quoted(column.Name))
 		case column.Missing != "" && column.Missing != schema.Accept && column.Missing != schema.Refuse:
 			return c, fault.New(fault.InvalidArgument, "%s: missing of column %s must be accept or refuse", featuresFile, quoted(column.Name))
 		}
-		rule := schema.Column{Missing: column.Missing}
+		rule := schema.Column{Missing: cmp.Or(column.Missing, schema.Accept)}
 		if len(column.Categories) <= maxCategories {
-			rule.Categories = column.Categories
+			for _, category := range column.Categories {
+				rule.Categories = append(rule.Categories, category.Value)
+			}
 		}
 		if c.Columns == nil {
 			c.Columns = map[string]schema.Column{}

@@ -2,10 +2,13 @@ package registration
 
 import (
 	"context"
+	"encoding/json"
 	"math"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/tidegate/tidegate/shared/fault"
 	"github.com/tidegate/tidegate/shared/inference"
@@ -143,6 +146,38 @@ func TestParityOfPlainTables(t *testing.T) {
 				t.Errorf("refused: %v", err)
 			}
 		})
+	}
+}
+
+// TestNamedColumnsOfAWideInput takes the names of a wide input's columns from features.json.
+func TestNamedColumnsOfAWideInput(t *testing.T) {
+	w := newWorld(t)
+	w.put(t, folder+"m.onnx", read(t, "testdata/models/double.onnx"))
+	w.put(t, folder+"features.json", []byte(`{"v":1,"features":[{"name":"height","type":"number","missing":"refuse"},{"name":"width","type":"number"}]}`))
+	w.put(t, folder+"holdout.csv", []byte("width,height\n3,1\n"))
+	w.put(t, folder+"predictions.csv", []byte("y_0,y_1\n2,6\n"))
+	out, err := w.r.Run(context.Background(), in())
+	if err != nil || !out.Parity.Checked {
+		t.Fatal(err)
+	}
+	m, err := w.reg.Manifest(context.Background(), "flights", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := w.reg.ReadFile(context.Background(), &m, "schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s schema.Schema
+	if err := json.Unmarshal(data, &s); err != nil {
+		t.Fatal(err)
+	}
+	want := schema.Schema{V: 1, Task: schema.Unspecified, Signature: schema.Signature{
+		Inputs:  []schema.Spec{{Name: "x", Datatype: tensor.FP32, Shape: []int64{-1, 2}, Columns: []string{"height", "width"}}},
+		Outputs: []schema.Spec{{Name: "y", Datatype: tensor.FP32, Shape: []int64{-1, 2}}}},
+		Contract: schema.Contract{Columns: map[string]schema.Column{"height": {Missing: schema.Refuse}, "width": {Missing: schema.Accept}}}}
+	if diff := cmp.Diff(want, s); diff != "" {
+		t.Errorf("schema (-want +got):\n%s", diff)
 	}
 }
 

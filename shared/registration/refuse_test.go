@@ -73,9 +73,10 @@ func TestBadUploadsAreRefused(t *testing.T) {
 		"swapped columns":         {[]edit{{"holdout.csv", replace("dep_delay,distance", "distance,dep_delay")}}, fault.FailedPrecondition, "answered differently here than by the trainer"},
 		"metrics not JSON":        {[]edit{{"metrics.json", set(`{"auc": NaN}`)}}, fault.InvalidArgument, "metrics.json is not valid JSON"},
 		"metrics not an object":   {[]edit{{"metrics.json", set(`[1]`)}}, fault.InvalidArgument, "metrics.json must be a JSON object"},
-		"features of other form":  {[]edit{{"features.json", set(`{"columns":"` + secret + `"}`)}}, fault.InvalidArgument, "features.json does not have the form"},
+		"features of other form":  {[]edit{{"features.json", set(`{"features":"` + secret + `"}`)}}, fault.InvalidArgument, "features.json does not have the form"},
 		"features of no input":    {[]edit{{"features.json", replace("distance", "distence")}}, fault.InvalidArgument, `describes column "distence", which is no input`},
-		"unknown missing policy":  {[]edit{{"features.json", replace(`"accept"`, `"`+secret+`"`)}}, fault.InvalidArgument, "must be accept or refuse"},
+		"features twice":          {[]edit{{"features.json", replace("distance", "carrier")}}, fault.InvalidArgument, `describes column "carrier" twice`},
+		"unknown missing policy":  {[]edit{{"features.json", replace(`"min"`, `"missing": "`+secret+`", "min"`)}}, fault.InvalidArgument, "must be accept or refuse"},
 		"large run record":        {[]edit{{"run.json", set(`"` + strings.Repeat("x", 300_000) + `"`)}}, fault.PayloadTooLarge, "run.json has 300002 bytes"},
 		"task nobody has":         {[]edit{{"training_schema.json", replace("binary_", "ternary_")}}, fault.InvalidArgument, "names a task that does not exist"},
 	}

@@ -131,6 +131,7 @@ func (r *Registrar) examine(ctx context.Context, b *bundle, task schema.Task, sp
 	if err := b.decode(featuresFile, &f); err != nil {
 		return c, err
 	}
+	nameColumns(f, c.schema.Signature)
 	if c.schema.Contract, err = contract(f, c.schema.Signature); err != nil {
 		return c, err
 	}

@@ -1,6 +1,7 @@
 package registration
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"os"
@@ -141,7 +142,7 @@ func TestTrainedModelsRegister(t *testing.T) {
 			}
 			want := schema.Schema{V: 1, Task: c.task, Signature: schema.Signature{Inputs: inputs, Outputs: c.outputs},
 				Contract: schema.Contract{Columns: map[string]schema.Column{"dep_delay": {Missing: schema.Accept}, "distance": {Missing: schema.Accept},
-					"carrier": {Missing: schema.Accept, Categories: []string{"", "AA", "B6", "UA"}}}}}
+					"carrier": {Missing: schema.Accept, Categories: []string{"UA", "", "AA", "B6"}}}}}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("schema (-want +got):\n%s", diff)
 			}
@@ -176,8 +177,8 @@ func TestSameContentIsTheSameVersion(t *testing.T) {
 		t.Errorf("the second call wrote:\n%s", diff)
 	}
 	// Other documentation is another schema, and so another version of the same model file.
-	features := strings.Replace(string(read(t, "testdata/binary/features.json")), `"AA",`, "", 1)
-	w.put(t, folder+"features.json", []byte(features))
+	features := bytes.Replace(read(t, "testdata/binary/features.json"), []byte(`"AA"`), []byte(`"AB"`), 1)
+	w.put(t, folder+"features.json", features)
 	second, err := w.r.Run(ctx, in())
 	if err != nil || second.Version != 2 || second.Existing || second.Digest == first.Digest {
 		t.Errorf("another schema: %+v, %v", second, err)
@@ -212,6 +213,37 @@ func TestModelIsCreatedOnce(t *testing.T) {
 	refuses(t, "trained for another task", err, fault.FailedPrecondition, "register it under another name")
 	if keys := w.keys(t); len(keys) != 1 {
 		t.Errorf("stored: %v", keys)
+	}
+}
+
+// TestModelOfTheTrainer registers what functions/train wrote: commas, quotes and gaps in its tables,
+// and a column without any value.
+func TestModelOfTheTrainer(t *testing.T) {
+	w := newWorld(t)
+	w.upload(t, "trained")
+	out, err := w.r.Run(context.Background(), in())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p := out.Parity; !p.Checked || p.Rows != 120 || p.MaxAbsDiff > 1e-6 || len(out.Warnings) > 0 {
+		t.Errorf("parity %+v, warnings %v", p, out.Warnings)
+	}
+	m, err := w.reg.Verify(context.Background(), "flights", 1)
+	if err != nil || m.Metrics["roc_auc_ovr"] < 0.9 || len(m.Files) != 9 {
+		t.Errorf("manifest %+v, %v", m, err)
+	}
+	var run struct{ Seed int }
+	if err := json.Unmarshal(m.Run, &run); err != nil || run.Seed != 1 {
+		t.Errorf("run record %s, %v", m.Run, err)
+	}
+}
+
+// TestInnerMetrics keeps numbers of inner objects and drops what is no number.
+func TestInnerMetrics(t *testing.T) {
+	got, err := metrics([]byte(`{"v":1,"n":60,"split":"time","auc":null,"by_origin":{"JFK":0.5,"note":"x"},"list":[1]}`))
+	want := map[string]float64{"n": 60, "by_origin.JFK": 0.5}
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("%v\n%s", err, diff)
 	}
 }
 

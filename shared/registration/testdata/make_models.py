@@ -88,11 +88,11 @@ def upload(name, task, target, model, y, rng):
         header = ["label"] + [f"probabilities_{i}" for i in range(p.shape[1])]
         write_csv(folder / "predictions.csv", header, [[c, *map(text, q)] for c, q in zip(fitted.predict(held), p)])
         metrics = {"accuracy": float(np.mean(fitted.predict(held) == truth))}
-    write_json(folder / "metrics.json", {"v": 1, "holdout": metrics})
-    write_json(folder / "features.json", {"v": 1, "columns": [
-        {"name": "dep_delay", "type": "number", "missing": "accept", "min": 0, "max": 200},
-        {"name": "distance", "type": "number", "missing": "accept"},
-        {"name": "carrier", "type": "category", "missing": "accept", "categories": ["", "AA", "B6", "UA"]},
+    write_json(folder / "metrics.json", {"v": 1, "task": task} | metrics)
+    write_json(folder / "features.json", {"v": 1, "rows": 400, "features": [
+        {"name": "dep_delay", "type": "number", "missing_ratio": 0.1, "min": 0, "max": 200},
+        {"name": "distance", "type": "number", "missing_ratio": 0},
+        {"name": "carrier", "type": "category", "categories": [{"value": v, "rows": 100} for v in ["UA", "", "AA", "B6"]]},
     ]})
     write_json(folder / "run.json", {"v": 1, "seed": 1})
     write_json(folder / "training_schema.json", {"v": 1, "task": task, "target": target, "columns": [
