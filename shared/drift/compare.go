@@ -59,7 +59,8 @@ type ColumnResult struct {
 	Note    string       `json:"note,omitempty"`
 	Gates   []Gate       `json:"gates"`
 	// RowsNeeded is the largest of the gates' that are not decided; 0 when none can say.
-	RowsNeeded int64 `json:"rows_needed,omitempty"`
+	RowsNeeded int64    `json:"rows_needed,omitempty"`
+	Measures   Measures `json:"measures"`
 }
 
 // Result is the comparison of one job.
@@ -112,11 +113,13 @@ func Compare(b *profile.Baseline, current map[string][]Stratum, rules Rules) (Re
 		}
 		r := compareColumn(c, &ref, &cur, rules.tolerances(c.Name), l)
 		r.Gating = r.Gating && !rules.off(c.Name)
+		r.Measures = measure(c, current[c.Name], &ref, &cur)
 		if r.Gating {
 			answers = append(answers, answerOf(r.Gates))
 		}
 		out.Columns = append(out.Columns, r)
 	}
+	adjust(out.Columns)
 	out.Verdict = verdictOf(gate.Any(answers...))
 	return out, nil
 }
