@@ -46,3 +46,24 @@ make_venv() {
   "$dir/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --no-deps --requirement "$requirements" >&2
   printf '%s\n' "$want" >"$dir/.installed"
 }
+
+# timed NAME COMMAND... runs a step of a longer job: its name before, its seconds after. The job ends with the first step that fails.
+TIMINGS=()
+timed() {
+  local name=$1 start=$SECONDS code=0
+  shift
+  printf '\n== %s\n' "$name" >&2
+  "$@" || code=$?
+  TIMINGS+=("$(printf '%4d s  %s' $((SECONDS - start)) "$name")")
+  if [ "$code" -ne 0 ]; then
+    summary >&2
+    printf '\n%s failed (%s)\n' "$name" "${0##*/}" >&2
+    exit "$code"
+  fi
+}
+
+# summary lists the steps so far with their seconds.
+summary() {
+  echo
+  printf '%s\n' "${TIMINGS[@]}"
+}
