@@ -128,6 +128,15 @@ func (s *stage) answer(model string, number int, generation int64) {
 	s.fleet.AfterRequest(s.t.Context())
 }
 
+// settle asks model, whoever answers, until what was published is in force.
+func (s *stage) settle(model string) {
+	s.t.Helper()
+	if _, err := s.ask(inference.Selection{Model: model}); err != nil {
+		s.t.Error(err)
+	}
+	s.fleet.AfterRequest(s.t.Context())
+}
+
 func (s *stage) refused(sel inference.Selection, kind fault.Kind) error {
 	s.t.Helper()
 	v, err := s.ask(sel)
@@ -267,7 +276,7 @@ func TestTheStoreIsDown(t *testing.T) {
 	s.Serve("m", s.publish("m", 2))
 	s.gate.set(false)
 	s.clock.Pass(5 * time.Second)
-	s.answer("m", 1, 1) // reads, loads
+	s.settle("m") // reads, loads
 	s.answer("m", 2, 2)
 }
 
@@ -464,7 +473,7 @@ func TestSettingsReachTheRequest(t *testing.T) {
 	}
 	s.Configure("m", registry.Settings{Capture: &registry.CaptureSettings{Mode: registry.CaptureStrict, Sampling: &p, Redact: map[string]string{"x": "hash"}}})
 	s.clock.Pass(time.Minute)
-	s.answer("m", 1, 1)
+	s.settle("m")
 	v, err = s.ask(inference.Selection{Model: "m"})
 	if c := v.Capture; err != nil || c.Mode != registry.CaptureStrict || *c.Sampling != p || c.Redact["x"] != "hash" || c.MaxBytes != 4096 || v.Generation != 2 {
 		t.Errorf("%+v, %v", v, err)
@@ -481,15 +490,14 @@ func TestSwapsAreCapped(t *testing.T) {
 	for v := 2; v <= 4; v++ {
 		s.Serve("m", s.publish("m", v))
 		s.clock.Pass(3 * time.Second)
-		s.ask(inference.Selection{Model: "m"})
-		s.fleet.AfterRequest(t.Context())
+		s.settle("m")
 	}
 	s.answer("m", 3, 3)
 	if n := s.counts.Of(inference.SwapsDelayed); n < 1 {
 		t.Errorf("counts %v", s.counts.All())
 	}
 	s.clock.Pass(time.Minute)
-	s.answer("m", 3, 3)
+	s.settle("m")
 	s.answer("m", 4, 4)
 }
 

@@ -81,8 +81,7 @@ func TestASwappedVersionGoesWhenItsLastRequestIsDone(t *testing.T) {
 	for v := 2; v <= 3; v++ { // after two promotions version 1 is not even previous
 		s.Serve("m", s.publish("m", v))
 		s.clock.Pass(3 * time.Second)
-		s.ask(inference.Selection{Model: "m"})
-		s.fleet.AfterRequest(t.Context())
+		s.settle("m")
 	}
 	if n := s.runtime.Open(); n != 3 {
 		t.Errorf("%d sessions open, want 3: one is in use", n)

@@ -2,14 +2,13 @@ package inference
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/binary"
 	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/tidegate/tidegate/shared/fault"
 	"github.com/tidegate/tidegate/shared/registry"
+	"github.com/tidegate/tidegate/shared/routing"
 	"github.com/tidegate/tidegate/shared/schema"
 	"github.com/tidegate/tidegate/shared/tensor"
 )
@@ -156,23 +155,12 @@ func (v *view) choose(sel Selection) (int, registry.Slot, error) {
 		}
 		return 0, "", fault.New(fault.NotFound, "model %q has no version in that slot", sel.Model)
 	}
-	slot := route(&v.state, sel.Key)
-	if slot == registry.Challenger {
-		return v.state.Slots.Challenger.Version, slot, nil
+	if r, c := v.state.Rollout, v.state.Slots.Challenger; r != nil && c != nil {
+		if (routing.Split{RolloutID: r.ID, Weight: v.state.Weights.Challenger}).Challenger(sel.Key) {
+			return c.Version, registry.Challenger, nil
+		}
 	}
 	return v.state.Slots.Champion.Version, registry.Champion, nil
-}
-
-// route applies the rule of PROTOCOLS §3.
-func route(s *registry.State, key string) registry.Slot {
-	if s.Rollout == nil || s.Slots.Challenger == nil {
-		return registry.Champion
-	}
-	sum := sha256.Sum256([]byte(s.Rollout.ID + "\x00" + key))
-	if int(binary.BigEndian.Uint64(sum[:8])%registry.MaxWeight) < s.Weights.Challenger {
-		return registry.Challenger
-	}
-	return registry.Champion
 }
 
 func (v *view) status() ModelStatus {
