@@ -14,7 +14,7 @@ func (d *Decoder) input(n, i int) (int, wire.Code) {
 	d.req.Inputs = append(d.req.Inputs, tensor.Tensor{})
 	p := pending{t: &d.req.Inputs[n], n: n, rawSize: -1}
 	var seen uint
-	next, code := d.members(i, "inputs["+itoa(n)+"]", func(key string, i int) (int, wire.Code) {
+	next, code := wire.Members(d.text, i, func(key string, i int) (int, wire.Code) {
 		bit := uint(0)
 		switch key {
 		case "name":
@@ -37,6 +37,10 @@ func (d *Decoder) input(n, i int) (int, wire.Code) {
 		seen |= 1 << bit
 		return d.member(&p, bit, i)
 	})
+	if code == wire.WrongKind {
+		d.fault(inputPath(n), "is not an object")
+		return next, wire.OK
+	}
 	if code != wire.OK {
 		return next, code
 	}
