@@ -44,7 +44,7 @@ func (r *Registrar) parity(ctx context.Context, b *bundle, session inference.Ses
 			break
 		}
 		if in.fixed && !in.full() {
-			return registry.Parity{}, fault.New(fault.InvalidArgument, "the model takes %d rows at a time, and the rows of %s are not a multiple of that", in.batch, holdoutFile)
+			return registry.Parity{}, notMultiple(in.batch)
 		}
 		if err := c.score(ctx, session, in); err != nil {
 			return registry.Parity{}, err
@@ -211,7 +211,7 @@ func (c *comparison) tied(row int) bool {
 // result checks that both files end together and gives the verdict.
 func (c *comparison) result() (registry.Parity, error) {
 	if c.rows == 0 {
-		return registry.Parity{}, fault.New(fault.InvalidArgument, "%s has no rows; leave it and %s out to register without parity", holdoutFile, predictionsFile)
+		return registry.Parity{}, noRows()
 	}
 	if _, err := c.predictions.next(); err == nil {
 		return registry.Parity{}, fault.New(fault.InvalidArgument, "%s has %d rows, %s has more; both must hold the same rows in the same order", holdoutFile, c.rows, predictionsFile)
@@ -236,4 +236,12 @@ func (c *comparison) result() (registry.Parity, error) {
 		text += fmt.Sprintf("; the largest difference is %.3g, in %s", c.excessBy, c.excessAt)
 	}
 	return p, fault.New(fault.FailedPrecondition, "%s; check that holdout and predictions belong to this model file and that all preprocessing is inside it", text)
+}
+
+func notMultiple(rows int) error {
+	return fault.New(fault.InvalidArgument, "the model takes %d rows at a time, and the rows of %s are not a multiple of that", rows, holdoutFile)
+}
+
+func noRows() error {
+	return fault.New(fault.InvalidArgument, "%s has no rows; leave it and %s out to register without parity", holdoutFile, predictionsFile)
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/tidegate/tidegate/shared/fault"
+	"github.com/tidegate/tidegate/shared/inference"
 	"github.com/tidegate/tidegate/shared/modelfile"
 	"github.com/tidegate/tidegate/shared/schema"
 	"github.com/tidegate/tidegate/shared/tensor"
@@ -27,15 +28,16 @@ func signatureOf(m *modelfile.Model) (schema.Signature, error) {
 	return sig, nil
 }
 
-// probe loads the model, runs it on one and on two rows of zeros and empty
-// strings, and corrects the shapes of the outputs by what it gives: exporters
-// leave them out, or write that of the row they traced. Clients read these
-// shapes, and the runtime makes memory by them.
+// probe loads the model, runs it on one and on two rows, and corrects the shapes of
+// the outputs by what it gives: exporters leave them out, or write that of the row
+// they traced. Clients read these shapes, and the runtime makes memory by them.
 //
-// A model that cannot run on such rows is refused when only the number of rows is
-// free. Where more is free (the length of a text, the size of an image) rows made up
-// here prove nothing, and there is a warning instead.
-func (r *Registrar) probe(ctx context.Context, model []byte, sig schema.Signature) (schema.Signature, []string, error) {
+// The rows are the first ones of the holdout, else zeros and empty strings. A model
+// that cannot run on them is refused if that proves anything: rows made up here do
+// not when more than the number of rows is free (the length of a text, the size of
+// an image), or when strings are taken, which may have to be numbers or dates. Then
+// there is a warning instead.
+func (r *Registrar) probe(ctx context.Context, b *bundle, sig schema.Signature, spare []string) (schema.Signature, []string, error) {
 	open := schema.Signature{Inputs: sig.Inputs}
 	for _, out := range sig.Outputs {
 		if out.Datatype != tensor.FP16 { // which the runtime reads only into memory of the declared shape
@@ -43,7 +45,7 @@ func (r *Registrar) probe(ctx context.Context, model []byte, sig schema.Signatur
 		}
 		open.Outputs = append(open.Outputs, out)
 	}
-	session, err := r.Runtime.Load(ctx, model, open)
+	session, err := r.Runtime.Load(ctx, b.model, open)
 	if err != nil {
 		if k := fault.KindOf(err); k == fault.InvalidArgument || k == fault.Unimplemented {
 			return sig, nil, fault.Wrap(err, k, "%s does not accept the model: %s", r.Runtime, reason(err))
@@ -51,36 +53,31 @@ func (r *Registrar) probe(ctx context.Context, model []byte, sig schema.Signatur
 		return sig, nil, err
 	}
 	defer session.Close()
-	batched, certain := inputFreedom(sig)
-	if !small(sig) {
+	batched, only := inputFreedom(sig)
+	if b.holdout == nil && !small(sig) {
 		sig.Outputs, err = undeclared(sig.Outputs)
 		return sig, []string{"the inputs of the model are too large to try it on rows of zeros; it is not known whether it runs"}, err
 	}
 	var seen [][][]int64 // by run, output
-	for _, rows := range []int64{1, 2} {
+	for _, rows := range []int{1, 2} {
 		if rows == 2 && !batched {
 			break
 		}
-		outputs, release, err := session.Run(ctx, zeros(sig, rows), nil)
-		if ctx.Err() != nil {
-			return sig, nil, fault.Wrap(ctx.Err(), fault.DeadlineExceeded, "the first run of the model did not end in time")
+		inputs, err := r.probeRows(b, sig, spare, rows)
+		if err != nil {
+			return sig, nil, err
 		}
-		if err != nil && certain {
-			return sig, nil, fault.Wrap(err, fault.FailedPrecondition, "the model loads but cannot be run on %d rows of zeros and empty strings; export it again with a free number of rows and check it with onnxruntime in Python", rows)
+		shapes, err := observe(ctx, session, inputs, sig)
+		if fault.Is(err, fault.Internal) || fault.Is(err, fault.InvalidArgument) { // the run failed
+			if b.holdout != nil || only && !takesStrings(sig) {
+				return sig, nil, fault.Wrap(err, fault.FailedPrecondition, "the model loads but cannot be run on %d rows; export it again with a free number of rows and try it with onnxruntime in Python", rows)
+			}
+			sig.Outputs, err = undeclared(sig.Outputs)
+			return sig, []string{"the model could not be run on rows of zeros and empty strings, which need not be what it takes; it is not known whether it runs"}, err
 		}
 		if err != nil {
-			sig.Outputs, err = undeclared(sig.Outputs)
-			return sig, []string{"the model could not be run on rows of zeros, since more than the number of rows is free; it is not known whether it runs"}, err
+			return sig, nil, err
 		}
-		shapes := make([][]int64, len(outputs))
-		for i := range outputs {
-			shapes[i] = slices.Clone(outputs[i].Shape)
-			if outputs[i].Datatype != sig.Outputs[i].Datatype {
-				release()
-				return sig, nil, fault.New(fault.FailedPrecondition, "output %s of the model is %s, its file says %s", quoted(sig.Outputs[i].Name), outputs[i].Datatype, sig.Outputs[i].Datatype)
-			}
-		}
-		release()
 		seen = append(seen, shapes)
 	}
 	sig.Outputs = slices.Clone(sig.Outputs)
@@ -89,9 +86,66 @@ func (r *Registrar) probe(ctx context.Context, model []byte, sig schema.Signatur
 		for run := range seen {
 			of[run] = seen[run][i]
 		}
-		sig.Outputs[i].Shape = outputShape(sig.Outputs[i].Shape, of, certain)
+		sig.Outputs[i].Shape = outputShape(sig.Outputs[i].Shape, of, only)
 	}
 	return sig, warnings(sig, batched), nil
+}
+
+// probeRows makes inputs of the first rows of the holdout, or of zeros.
+func (r *Registrar) probeRows(b *bundle, sig schema.Signature, spare []string, rows int) ([]tensor.Tensor, error) {
+	if b.holdout == nil {
+		return zeros(sig, int64(rows)), nil
+	}
+	holdout, closer, err := b.holdout.read()
+	if err != nil {
+		return nil, err
+	}
+	defer closer.Close()
+	batch := rows
+	if !sig.Inputs[0].Batched() {
+		batch = r.Limits.BatchRows // newFeed lowers it to what the model takes
+	}
+	in, err := newFeed(sig, holdout.header, spare, batch)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := r.fill(in, holdout); err != nil {
+		return nil, err
+	}
+	if in.rows == 0 {
+		return nil, noRows()
+	}
+	if in.fixed && !in.full() {
+		return nil, notMultiple(in.batch)
+	}
+	return in.take(), nil
+}
+
+// observe runs the model and returns the shapes of its outputs.
+func observe(ctx context.Context, session inference.Session, inputs []tensor.Tensor, sig schema.Signature) ([][]int64, error) {
+	outputs, release, err := session.Run(ctx, inputs, nil)
+	if ctx.Err() != nil {
+		if err == nil {
+			release()
+		}
+		return nil, fault.Wrap(ctx.Err(), fault.DeadlineExceeded, "the first run of the model did not end in time")
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	shapes := make([][]int64, len(outputs))
+	for i := range outputs {
+		shapes[i] = slices.Clone(outputs[i].Shape)
+		if outputs[i].Datatype != sig.Outputs[i].Datatype {
+			return nil, fault.New(fault.FailedPrecondition, "output %s of the model is %s, its file says %s", quoted(sig.Outputs[i].Name), outputs[i].Datatype, sig.Outputs[i].Datatype)
+		}
+	}
+	return shapes, nil
+}
+
+func takesStrings(sig schema.Signature) bool {
+	return slices.ContainsFunc(sig.Inputs, func(in schema.Spec) bool { return in.Datatype == tensor.Bytes })
 }
 
 // reason is the runtime's own text about a model file, which an owner needs to
@@ -108,16 +162,16 @@ func reason(err error) string {
 	return text
 }
 
-// inputFreedom says whether every input has a free number of rows, and whether nothing else is free.
-func inputFreedom(sig schema.Signature) (batched, certain bool) {
-	batched, certain = true, true
+// inputFreedom says whether every input has a free number of rows, and whether that is the only thing that is free.
+func inputFreedom(sig schema.Signature) (batched, only bool) {
+	batched, only = true, true
 	for _, in := range sig.Inputs {
 		batched = batched && in.Batched()
 		for i, d := range in.Shape {
-			certain = certain && (i == 0 || d >= 0)
+			only = only && (i == 0 || d >= 0)
 		}
 	}
-	return batched, certain
+	return batched, only
 }
 
 // small says whether two rows of every input fit in memory beside the model.

@@ -22,7 +22,8 @@ func TestShapesOfOutputs(t *testing.T) {
 		"wrong_shape": {[]int64{-1, 2}, ""},
 		"wrong_width": {[]int64{-1, -1}, ""},
 		"one_row":     {[]int64{1, 2}, `input "x" takes a fixed number of rows: every request must have as many; export the model with a free first dimension`},
-		"image":       {[]int64{-1, 1, 1, 1}, "the model could not be run on rows of zeros, since more than the number of rows is free; it is not known whether it runs"},
+		"image":       {[]int64{-1, 1, 1, 1}, "the model could not be run on rows of zeros and empty strings, which need not be what it takes; it is not known whether it runs"},
+		"parse":       {[]int64{-1, 1}, "the model could not be run on rows of zeros and empty strings, which need not be what it takes; it is not known whether it runs"},
 		"large":       {[]int64{-1, 50_000_000}, "the inputs of the model are too large to try it on rows of zeros; it is not known whether it runs"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -65,7 +66,7 @@ func TestModelsThatCannotRunAreRefused(t *testing.T) {
 		kind fault.Kind
 		want string
 	}{
-		"traced":              {fault.FailedPrecondition, "cannot be run on 2 rows of zeros"},
+		"traced":              {fault.FailedPrecondition, "cannot be run on 2 rows"},
 		"input_without_shape": {fault.InvalidArgument, `input "x" of the model has no shape`},
 		"image_no_shape":      {fault.InvalidArgument, `output "y" of the model has no shape`},
 		"unknown_operator":    {fault.InvalidArgument, "NoSuchOperator"},
@@ -76,6 +77,23 @@ func TestModelsThatCannotRunAreRefused(t *testing.T) {
 		if keys := w.keys(t); len(keys) > 0 {
 			t.Errorf("%s: stored %v", name, keys)
 		}
+	}
+}
+
+// TestProbeTakesRowsOfTheHoldout runs a model of numbers written as text on rows that it can take, and on one that it cannot.
+func TestProbeTakesRowsOfTheHoldout(t *testing.T) {
+	for holdout, want := range map[string]string{"1.5": "", secret: "the model loads but cannot be run on 1 rows"} {
+		w := newWorld(t)
+		w.put(t, folder+"holdout.csv", []byte("x\n"+holdout+"\n"))
+		w.put(t, folder+"predictions.csv", []byte("y\n1.5\n"))
+		_, err := registerModel(t, w, "parse")
+		if want == "" {
+			if err != nil {
+				t.Error(err)
+			}
+			continue
+		}
+		refuses(t, "no number", err, fault.FailedPrecondition, want)
 	}
 }
 

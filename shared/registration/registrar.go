@@ -124,14 +124,14 @@ func (r *Registrar) examine(ctx context.Context, b *bundle, task schema.Task, sp
 	if c.schema.Signature, err = signatureOf(file); err != nil {
 		return c, err
 	}
-	if c.schema.Signature, c.warnings, err = r.probe(ctx, b.model, c.schema.Signature); err != nil {
-		return c, err
-	}
 	var f features
 	if err := b.decode(featuresFile, &f); err != nil {
 		return c, err
 	}
 	nameColumns(f, c.schema.Signature)
+	if c.schema.Signature, c.warnings, err = r.probe(ctx, b, c.schema.Signature, spare); err != nil {
+		return c, err
+	}
 	if c.schema.Contract, err = contract(f, c.schema.Signature); err != nil {
 		return c, err
 	}

@@ -149,6 +149,7 @@ def models():
     single("large", double, [info("x", shape=("N", 50_000_000))], [info("y", shape=("N", 50_000_000))], [two])
     single("logarithm", [node("Log", ["x"], ["y"])], [info("x", shape=("N", 1))], [info("y", shape=("N", 1))])
     single("unknown_operator", [node("NoSuchOperator", ["x"], ["y"])], [info("x")], [info("y")])
+    single("parse", [node("Cast", ["x"], ["y"], to=F)], [info("x", S, ("N", 1))], [info("y", shape=("N", 1))])
     single("sums_rows", [node("ReduceSum", ["x", "axis"], ["y"], keepdims=0)], [info("x")], [info("y", shape=(2,))], [ints("axis", 0)])
     kinds = ["DOUBLE", "FLOAT16", "INT64", "INT32", "INT16", "INT8", "UINT64", "UINT32", "UINT16", "UINT8", "BOOL", "STRING"]
     ins = [info("in_" + k.lower(), getattr(TensorProto, k), ("N", 1)) for k in kinds]
