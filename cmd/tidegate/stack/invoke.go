@@ -33,7 +33,7 @@ func (s *Stack) Invoke(ctx context.Context, function string, in, out any) error 
 	if err != nil {
 		return fault.Wrap(err, fault.Internal, "the input of %s cannot be encoded", function)
 	}
-	wait := 500 * time.Millisecond
+	wait := s.pause
 	for try := 1; ; try++ {
 		err = invoke(ctx, s.Lambda, function, payload, out)
 		again := slices.Contains([]fault.Kind{fault.Aborted, fault.ResourceExhausted, fault.Unavailable}, fault.KindOf(err))

@@ -22,7 +22,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
-	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go"
 	"github.com/oklog/ulid/v2"
 
@@ -59,6 +58,7 @@ type Stack struct {
 	Bucket func(name string) blob.Store
 	// NewID names uploads and transitions: unique and sortable by time (ULID).
 	NewID func() string
+	pause time.Duration // before the second try of a step; doubles
 }
 
 // Load reads AWS's configuration. Errors: InvalidArgument (a broken profile, no region).
@@ -98,10 +98,10 @@ func Open(ctx context.Context, o Options) (*Stack, error) {
 
 // New makes the clients of a stack whose outputs are known.
 func New(cfg aws.Config, name string, outputs Outputs) *Stack {
-	storage := Storage(cfg)
+	storage := s3.NewClient(cfg)
 	bucket := func(name string) blob.Store { return s3.New(storage, name) }
 	return &Stack{
-		Outputs: outputs, Name: name, Config: cfg, Bucket: bucket,
+		Outputs: outputs, Name: name, Config: cfg, Bucket: bucket, pause: 500 * time.Millisecond,
 		Registry: bucket(outputs.RegistryBucketName),
 		Data:     bucket(outputs.DataBucketName),
 		NewID:    func() string { return ulid.Make().String() },
@@ -113,12 +113,6 @@ func New(cfg aws.Config, name string, outputs Outputs) *Stack {
 			lo.RetryMaxAttempts = 1
 		}),
 	}
-}
-
-// Storage makes the S3 client. With an endpoint of its own (the local AWS) the
-// bucket goes into the path, because its host name has no subdomains.
-func Storage(cfg aws.Config) *awss3.Client {
-	return awss3.NewFromConfig(cfg, func(so *awss3.Options) { so.UsePathStyle = cfg.BaseEndpoint != nil })
 }
 
 // awsFault classifies an answer of an AWS control API for a person at a terminal.

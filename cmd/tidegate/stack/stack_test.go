@@ -152,6 +152,7 @@ func TestInvoke(t *testing.T) {
 			t.Parallel()
 			fake := &cloud{steps: c.steps}
 			s := New(start(t, fake), "tidegate", Outputs{})
+			s.pause = 0
 			var got out
 			err := s.Invoke(context.Background(), "step", map[string]int{"a": 1}, &got)
 			if fault.KindOf(err) != c.kind || len(fake.invoked) != c.calls {
