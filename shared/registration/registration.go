@@ -84,6 +84,13 @@ type Limits struct {
 	BatchRows  int   // rows per run of the model; default 1,000
 }
 
+// LimitsFor is what a function of the given memory in MB can take: the model is
+// there once in Go and, as ONNX Runtime needs it while it loads, about twice in
+// C, so a quarter of the memory is the largest file. 0 gives the defaults.
+func LimitsFor(memoryMB int) Limits {
+	return Limits{ModelBytes: int64(memoryMB) << 20 / 4}
+}
+
 func (l Limits) withDefaults() Limits {
 	if l.ModelBytes <= 0 {
 		l.ModelBytes = 512 << 20
