@@ -17,7 +17,7 @@ type Checker struct {
 	schema *Schema
 	inputs []input
 	byName map[string]int // input by name
-	places map[string]Place
+	places map[string]*Place
 	order  []Place // columns, in the signature's order
 }
 
@@ -56,7 +56,7 @@ func Compile(s *Schema, overrides map[string]Column) (*Checker, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
 	}
-	c := &Checker{schema: s, byName: make(map[string]int), places: make(map[string]Place)}
+	c := &Checker{schema: s, byName: make(map[string]int), places: make(map[string]*Place)}
 	for i, spec := range s.Signature.Inputs {
 		in := input{spec: spec}
 		c.byName[spec.Name] = i
@@ -80,7 +80,7 @@ func Compile(s *Schema, overrides map[string]Column) (*Checker, error) {
 
 func (c *Checker) place(p Place) {
 	p.First, p.Count = len(c.order), 1
-	c.places[p.Name] = p
+	c.places[p.Name] = &p
 	c.order = append(c.order, p)
 }
 
@@ -90,7 +90,7 @@ func (c *Checker) wholes() {
 	for i, spec := range c.schema.Signature.Inputs {
 		if _, taken := c.places[spec.Name]; !taken {
 			first := c.places[spec.Columns[0]].First
-			c.places[spec.Name] = Place{Name: spec.Name, Input: i, Width: spec.Width(), First: first, Count: len(spec.Columns)}
+			c.places[spec.Name] = &Place{Name: spec.Name, Input: i, Width: spec.Width(), First: first, Count: len(spec.Columns)}
 		}
 	}
 }
@@ -115,8 +115,8 @@ func compile(name string, col Column) rule {
 // Schema is the schema checked against, with the overrides in it. Read only.
 func (c *Checker) Schema() *Schema { return c.schema }
 
-// Place finds a column, or an input as a whole, by name.
-func (c *Checker) Place(column string) (Place, bool) {
+// Place finds a column, or an input as a whole, by name. Read only.
+func (c *Checker) Place(column string) (*Place, bool) {
 	p, ok := c.places[column]
 	return p, ok
 }

@@ -52,9 +52,10 @@ func (d *Decoder) object(row, i int) (int, wire.Code) {
 		return d.value(p, row, i)
 	})
 	if code == wire.OK && have < len(d.seen) {
-		for c, p := range d.check.Columns() {
+		columns := d.check.Columns()
+		for c := range columns {
 			if d.seen[c] != row+1 {
-				d.miss(p, row)
+				d.miss(&columns[c], row)
 			}
 		}
 	}
@@ -63,7 +64,7 @@ func (d *Decoder) object(row, i int) (int, wire.Code) {
 
 // column finds the place of the k-th key of a row. Rows mostly repeat the order
 // of the one before, so that comparing two strings does.
-func (d *Decoder) column(key string, k int) (schema.Place, bool) {
+func (d *Decoder) column(key string, k int) (*schema.Place, bool) {
 	if k < len(d.expect) && d.expect[k].Name == key {
 		return d.expect[k], true
 	}
@@ -79,14 +80,14 @@ func (d *Decoder) column(key string, k int) (schema.Place, bool) {
 func (d *Decoder) array(row, i int) (int, wire.Code) {
 	columns := d.check.Columns()
 	if len(columns) == 1 {
-		return d.value(columns[0], row, i)
+		return d.value(&columns[0], row, i)
 	}
 	have := 0
 	next, code := wire.Elements(d.text, i, func(n, i int) (int, wire.Code) {
 		if have++; n >= len(columns) {
 			return wire.Skip(d.text, i, 3)
 		}
-		return d.value(columns[n], row, i)
+		return d.value(&columns[n], row, i)
 	})
 	if code == wire.OK && have != len(columns) {
 		d.fault(fmt.Sprintf("instances[%d]", row), fmt.Sprintf("does not have %d values, one for each column of the model", len(columns)))
@@ -97,7 +98,7 @@ func (d *Decoder) array(row, i int) (int, wire.Code) {
 func (d *Decoder) scalar(row, i int) (int, wire.Code) {
 	columns := d.check.Columns()
 	if len(columns) == 1 {
-		return d.value(columns[0], row, i)
+		return d.value(&columns[0], row, i)
 	}
 	next, code := wire.Skip(d.text, i, 2)
 	if code == wire.OK {
@@ -138,9 +139,10 @@ func (d *Decoder) columns(i int) (int, wire.Code) {
 		return next, wire.OK
 	}
 	if code == wire.OK && d.count == 0 {
-		for c, p := range d.check.Columns() {
+		columns := d.check.Columns()
+		for c := range columns {
 			for row := 0; d.seen[c] == 0 && row < d.req.Rows; row++ {
-				d.miss(p, row)
+				d.miss(&columns[c], row)
 			}
 		}
 	}
@@ -148,7 +150,7 @@ func (d *Decoder) columns(i int) (int, wire.Code) {
 }
 
 // whole reads all rows of a column; the first column decides how many there are.
-func (d *Decoder) whole(p schema.Place, i int, first bool) (int, wire.Code) {
+func (d *Decoder) whole(p *schema.Place, i int, first bool) (int, wire.Code) {
 	n := 0
 	next, code := wire.Elements(d.text, i, func(row, i int) (int, wire.Code) {
 		n++
@@ -174,9 +176,9 @@ func (d *Decoder) whole(p schema.Place, i int, first bool) (int, wire.Code) {
 
 // value reads the value of a column in a row: a scalar, a scalar in arrays of
 // one, or an array of the shape of the input behind its batch dimension.
-func (d *Decoder) value(p schema.Place, row, i int) (int, wire.Code) {
+func (d *Decoder) value(p *schema.Place, row, i int) (int, wire.Code) {
 	t := &d.req.Inputs[p.Input]
-	at := row*d.width(p.Input) + p.Offset
+	at := row*d.widths[p.Input] + p.Offset
 	open := 0
 	var next int
 	var code wire.Code

@@ -45,9 +45,10 @@ type Decoder struct {
 	req    Request
 	text   []byte
 	check  *schema.Checker
-	expect []schema.Place // columns in the order of the last row object
-	seen   []int          // by column: the last row that has it, from 1
-	cells  int            // values held, present or missing
+	expect []*schema.Place // columns in the order of the last row object
+	seen   []int           // by column: the last row that has it, from 1
+	widths []int           // by input: values in a row
+	cells  int             // values held, present or missing
 	found  []fault.Violation
 	count  int
 }
@@ -85,8 +86,11 @@ func (d *Decoder) begin(body []byte, c *schema.Checker) error {
 		clear(t.Strings[:cap(t.Strings)]) // they point into the last body
 	}
 	d.req = Request{Inputs: slices.Grow(d.req.Inputs[:0], len(specs))[:len(specs)]}
-	for i, spec := range specs {
-		if !spec.Batched() || spec.Width() == 0 {
+	d.widths = d.widths[:0]
+	for i := range specs {
+		spec := &specs[i]
+		d.widths = append(d.widths, spec.Width())
+		if !spec.Batched() || d.widths[i] == 0 {
 			return fault.New(fault.Unimplemented, "input %q of shape %v cannot be given by rows; use the Open Inference Protocol", spec.Name, spec.Shape)
 		}
 		t := &d.req.Inputs[i]
@@ -153,9 +157,8 @@ func (d *Decoder) request() (int, wire.Code) {
 func (d *Decoder) reserve(n int) wire.Code {
 	for i := range d.req.Inputs {
 		t := &d.req.Inputs[i]
-		width := d.width(i)
-		d.cells += (n - d.req.Rows) * width
-		extend(t, n*width)
+		d.cells += (n - d.req.Rows) * d.widths[i]
+		extend(t, n*d.widths[i])
 	}
 	d.req.Rows = n
 	if d.cells > len(d.text)+spareCells {
@@ -165,12 +168,10 @@ func (d *Decoder) reserve(n int) wire.Code {
 	return wire.OK
 }
 
-func (d *Decoder) width(input int) int { return d.check.Schema().Signature.Inputs[input].Width() }
-
 // miss sets the value of a column in a row to the missing value. Datatypes that have none are a fault.
-func (d *Decoder) miss(p schema.Place, row int) {
+func (d *Decoder) miss(p *schema.Place, row int) {
 	t := &d.req.Inputs[p.Input]
-	from := row*d.width(p.Input) + p.Offset
+	from := row*d.widths[p.Input] + p.Offset
 	for k := from; k < from+p.Width; k++ {
 		switch t.Datatype {
 		case tensor.FP32:
@@ -190,7 +191,7 @@ func (d *Decoder) miss(p schema.Place, row int) {
 }
 
 // path names a column in a row.
-func (d *Decoder) path(p schema.Place, row int) string {
+func (d *Decoder) path(p *schema.Place, row int) string {
 	if d.req.Columnar {
 		return fmt.Sprintf("inputs.%s[%d]", p.Name, row)
 	}
