@@ -199,11 +199,16 @@ def test_no_server(bucket, monkeypatch):
 
 
 def test_a_file_that_does_not_fit_the_memory(bucket):
-    bucket.objects["/registry/blobs/sha256/ab/abcd"] = b"x" * (service.BASE_MEMORY // service.MEMORY_PER_BYTE)
     context = Context()
-    context.memory_limit_in_mb = "512"
-    with pytest.raises(fault.PayloadTooLarge, match="data_uri: the object has"):
+    context.memory_limit_in_mb = str((service.BASE_MEMORY >> 20) + 1)
+    with pytest.raises(fault.PayloadTooLarge, match="data: has more than 13107 values"):
         handler.handler(PAYLOAD, context)
+
+
+def test_a_schema_that_is_no_schema_at_all(bucket):
+    bucket.objects["/registry/uploads/1/schema.json"] = b" " * (service.MAX_SCHEMA_BYTES + 1)
+    with pytest.raises(fault.PayloadTooLarge, match="schema_uri: the object has more"):
+        handler.handler(PAYLOAD, Context())
 
 
 def test_a_bug_is_internal_and_repeats_nothing(bucket, monkeypatch, capsys):

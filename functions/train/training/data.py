@@ -21,7 +21,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from .fault import FailedPrecondition, InvalidArgument
+from .fault import FailedPrecondition, InvalidArgument, PayloadTooLarge
 from .schema import NUMBER, Schema
 
 MAX_FIELD = 1 << 20
@@ -48,11 +48,14 @@ class Table:
         return len(self.target)
 
 
-def read_table(stream: BinaryIO, schema: Schema, coerce_numbers: bool = False) -> Table:
+def read_table(
+    stream: BinaryIO, schema: Schema, coerce_numbers: bool = False, max_cells: int | None = None
+) -> Table:
     """Reads a CSV file (plain or gzip, UTF-8, with a header).
 
     Raises InvalidArgument when the file is not such a table, misses a column or has
-    text in number columns (with the count for each); FailedPrecondition when no row is left.
+    text in number columns (with the count for each); FailedPrecondition when no row is left;
+    PayloadTooLarge when rows times input columns pass max_cells.
     """
     reader = csv.reader(io.TextIOWrapper(_plain(stream), encoding="utf-8-sig", newline=""), strict=True)
     csv.field_size_limit(MAX_FIELD)
@@ -63,6 +66,11 @@ def read_table(stream: BinaryIO, schema: Schema, coerce_numbers: bool = False) -
         columns = _Columns(schema, header, coerce_numbers)
         for chunk in _chunks(reader, len(header)):
             columns.add(chunk)
+            if max_cells is not None and columns.read * len(schema.columns) > max_cells:
+                raise PayloadTooLarge(
+                    f"data: has more than {max_cells} values in input columns, which is what fits this function's memory;"
+                    " give it more memory, train on fewer rows or columns, or train as a SageMaker job"
+                )
     except UnicodeDecodeError:
         raise InvalidArgument("data: is not UTF-8 text; write the CSV file in UTF-8") from None
     except csv.Error:
@@ -137,7 +145,7 @@ class _Columns:
 
     def _numbers(self, name: str, texts: list[str]) -> NDArray[np.float32]:
         try:
-            values = np.array([text or "nan" for text in texts], dtype=np.float64)
+            values = np.fromiter((float(text or "nan") for text in texts), dtype=np.float64, count=len(texts))
             clean = not any("_" in text for text in texts)  # Python reads 1_000 as a number, nobody else does
         except ValueError:
             clean = False

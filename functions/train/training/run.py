@@ -33,6 +33,7 @@ class Request:
     hyperparameters: Mapping[str, object] = field(default_factory=dict)
     schema_uri: str = ""
     data_uri: str = ""
+    max_cells: int | None = None
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def train(request: Request, clock: Callable[[], float] = time.monotonic) -> Run:
     settings = hyperparameters.parse(request.hyperparameters)
     plan = schema.parse(request.schema, request.task)
     source = _Digesting(request.data)
-    table = data.read_table(io.BufferedReader(source), plan, settings.coerce_numbers)
+    table = data.read_table(io.BufferedReader(source), plan, settings.coerce_numbers, request.max_cells)
     source.drain()
     laps.mark("read")
     answers = target.decode(table.target, plan.task, plan.target)
@@ -94,19 +95,20 @@ def train(request: Request, clock: Callable[[], float] = time.monotonic) -> Run:
         "outputs": {name: _digest(content) for name, content in files.items()},
         "rows": {"read": table.read, "used": table.rows, "dropped": table.dropped} | rows,
         "columns": {"inputs": len(plan.columns), "ignored": table.ignored, "coerced_values": table.coerced},
+        "classes": _class_counts(answers, train_rows, holdout_rows),
         "split": how,
         "trees": int(trees.n_iter_),
         "warnings": features.warnings(description),
         "durations_ms": laps.milliseconds,
     }
-    if answers.classes is not None:
-        record["classes"] = _class_counts(answers, train_rows, holdout_rows)
     files["run.json"] = output.document(record)
     return Run(files, metrics, rows)
 
 
 def _class_counts(answers: target.Target, train: split.Rows, holdout: split.Rows) -> list[dict[str, object]]:
-    labels = answers.classes.tolist()  # type: ignore[union-attr]
+    if answers.classes is None:
+        return []
+    labels = answers.classes.tolist()
     of_train, of_holdout = (np.bincount(answers.values[rows], minlength=len(labels)).tolist() for rows in (train, holdout))
     return [
         {"label": label, "train": n, "holdout": m} for label, n, m in zip(labels, of_train, of_holdout, strict=True)

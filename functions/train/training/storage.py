@@ -21,8 +21,8 @@ class Storage(Protocol):
     def read(self, uri: str, field: str, limit: int) -> bytes:
         """The whole object; PayloadTooLarge above `limit` bytes."""
 
-    def open(self, uri: str, field: str, limit: int) -> BinaryIO:
-        """The object as a stream; PayloadTooLarge above `limit` bytes. The caller closes it."""
+    def open(self, uri: str, field: str) -> BinaryIO:
+        """The object as a stream, which the caller closes."""
 
     def write(self, uri: str, field: str, content: bytes, content_type: str) -> None:
         """Puts an object, replacing what is there."""
@@ -53,22 +53,19 @@ class S3Storage:
             config=Config(connect_timeout=5, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 4}),
         )
 
-    def open(self, uri: str, field: str, limit: int) -> BinaryIO:
+    def open(self, uri: str, field: str) -> BinaryIO:
         """See Storage."""
         bucket, key = parse_uri(uri, field)
         answer = self._call(field, "get_object", Bucket=bucket, Key=key)
-        if answer["ContentLength"] > limit:
-            answer["Body"].close()
-            raise PayloadTooLarge(
-                f"{field}: the object has {answer['ContentLength']} bytes where this function takes {limit};"
-                " give the function more memory, train on fewer rows, or train as a SageMaker job"
-            )
         return _Body(answer["Body"], field)  # type: ignore[return-value]
 
     def read(self, uri: str, field: str, limit: int) -> bytes:
         """See Storage."""
-        with closing(self.open(uri, field, limit)) as stream:
-            return stream.read()
+        with closing(self.open(uri, field)) as stream:
+            content = stream.read(limit + 1)
+        if len(content) > limit:
+            raise PayloadTooLarge(f"{field}: the object has more than {limit} bytes")
+        return content
 
     def write(self, uri: str, field: str, content: bytes, content_type: str) -> None:
         """See Storage."""
