@@ -101,13 +101,6 @@ class Instance:
     def processes(self, group):
         """Ids of the living processes of the group that carry this instance's mark."""
         found = []
-        if not pathlib.Path("/proc/self/stat").exists():
-            listing = subprocess.run(["ps", "-A", "-E", "-o", "pid=,pgid=,stat=,command="], capture_output=True, text=True).stdout
-            for line in listing.splitlines():
-                pid, pgid, state, command = line.split(None, 3)
-                if int(pgid) == group and not state.startswith("Z") and f"{MARK}={self.folder}" in command:
-                    found.append(int(pid))
-            return found
         for entry in pathlib.Path("/proc").iterdir():
             if not entry.name.isdigit():
                 continue
@@ -277,6 +270,8 @@ def local_settings():
         text = tomllib.load(file)["local"]["deploy"]["parameters"]["parameter_overrides"]
     parameters = dict(pair.split("=", 1) for pair in text.split())
     library = subprocess.run([ROOT / "scripts" / "onnxruntime-lib"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+    if sys.platform != "linux":
+        raise Failed("the local AWS runs functions as processes of this machine, which must be Linux; use a virtual machine or a container")
     machine = os.uname().machine
     architecture = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}.get(machine)
     if architecture is None:

@@ -97,16 +97,18 @@ func TestAsynchronousFunctionsKeepWhatFails(t *testing.T) {
 	}
 	for _, id := range tpl.asynchronous() {
 		fn := tpl.Resources[id]
-		queue := refers(at(fn.Properties, "DeadLetterQueue", "TargetArn"))
+		queue := refers(at(fn.Properties, "EventInvokeConfig", "DestinationConfig", "OnFailure", "Destination"))
 		if tpl.Resources[queue].Type != "AWS::SQS::Queue" {
-			t.Errorf("%s: DeadLetterQueue must name a queue of this template", id)
+			t.Errorf("%s: EventInvokeConfig.DestinationConfig.OnFailure must name a queue of this template", id)
 			continue
 		}
 		if tpl.Resources[queue].Properties["SqsManagedSseEnabled"] != true {
 			t.Errorf("%s: the queue must be encrypted", queue)
 		}
-		if fn.Properties["EventInvokeConfig"] == nil {
-			t.Errorf("%s: EventInvokeConfig must say how often and how long it is tried", id)
+		for _, limit := range []string{"MaximumRetryAttempts", "MaximumEventAgeInSeconds"} {
+			if at(fn.Properties, "EventInvokeConfig", limit) == nil {
+				t.Errorf("%s: EventInvokeConfig must set %s", id, limit)
+			}
 		}
 		allowed := false
 		for _, s := range tpl.statements(t, id) {

@@ -106,19 +106,24 @@ func TestWhatCannotBeAnnouncedIsKept(t *testing.T) {
 	if err := local.InvokeLater(ctx, "announce", []byte(event)); err != nil {
 		t.Fatal(err)
 	}
-	function, err := lambda.NewFromConfig(local.Config()).GetFunctionConfiguration(ctx, &lambda.GetFunctionConfigurationInput{
-		FunctionName: aws.String(local.Outputs["AnnounceFunctionName"])})
+	config, err := lambda.NewFromConfig(local.Config()).GetFunctionEventInvokeConfig(ctx, &lambda.GetFunctionEventInvokeConfigInput{
+		FunctionName: aws.String(local.Outputs["AnnounceFunctionName"]), Qualifier: aws.String("$LATEST")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	arn := *function.DeadLetterConfig.TargetArn
+	arn := *config.DestinationConfig.OnFailure.Destination
 	queue, err := sqs.NewFromConfig(local.Config()).GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: aws.String(arn[strings.LastIndex(arn, ":")+1:])})
 	if err != nil {
 		t.Fatal(err)
 	}
-	var kept map[string]any
+	var kept struct {
+		RequestPayload struct {
+			DetailType string `json:"detail-type"`
+		} `json:"requestPayload"`
+		ResponsePayload stack.FunctionError `json:"responsePayload"`
+	}
 	receive(ctx, t, *queue.QueueUrl, &kept)
-	if kept["detail-type"] != "Object Created" {
-		t.Errorf("the queue has %v", kept)
+	if kept.RequestPayload.DetailType != "Object Created" || kept.ResponsePayload.Type == "" {
+		t.Errorf("the queue has %+v", kept)
 	}
 }
