@@ -158,12 +158,13 @@ func unreachable(ctx context.Context, err error, host string) error {
 	return fault.Wrap(err, fault.Unavailable, "%s cannot be reached; check the endpoint and the network", host)
 }
 
-// statusFault reads an error answer: ours has {"error": …}, API Gateway's {"message": …}.
+// statusFault reads an error answer: ours has {"error", "violations"}, API Gateway's {"message"}.
 func statusFault(resp *http.Response, body []byte) *fault.Error {
 	kind := kindOf(resp.StatusCode)
 	var doc struct {
-		Error   string `json:"error"`
-		Message string `json:"message"`
+		Error      string            `json:"error"`
+		Violations []fault.Violation `json:"violations"`
+		Message    string            `json:"message"`
 	}
 	message := "the API answered " + resp.Status
 	if json.Unmarshal(body, &doc) == nil {
@@ -178,6 +179,7 @@ func statusFault(resp *http.Response, body []byte) *fault.Error {
 		message += "; check the credentials, their execute-api:Invoke permission, and the region"
 	}
 	e := fault.New(kind, "%s", message)
+	e.Violations = doc.Violations
 	if seconds, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && seconds >= 0 {
 		e.RetryAfter = time.Duration(seconds) * time.Second
 	}

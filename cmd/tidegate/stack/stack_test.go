@@ -22,6 +22,7 @@ import (
 
 	"github.com/tidegate/tidegate/shared/blob"
 	"github.com/tidegate/tidegate/shared/fault"
+	"github.com/tidegate/tidegate/shared/rollout"
 )
 
 // cloud answers the wire protocols of CloudFormation (query, XML) and Lambda (REST).
@@ -172,7 +173,7 @@ func TestMoveKeepsItsIDOverTries(t *testing.T) {
 	var ids []string
 	see := func(next func(http.ResponseWriter, []byte)) func(http.ResponseWriter, []byte) {
 		return func(w http.ResponseWriter, payload []byte) {
-			var in Transition
+			var in rollout.PromoteIn
 			if err := json.Unmarshal(payload, &in); err != nil {
 				t.Error(err)
 			}
@@ -181,7 +182,7 @@ func TestMoveKeepsItsIDOverTries(t *testing.T) {
 		}
 	}
 	fake := &cloud{steps: []func(http.ResponseWriter, []byte){see(failure("Unavailable", "x")), see(answer(`{"generation":4}`))}}
-	out, err := New(start(t, fake), "tidegate", Outputs{PromoteFunctionName: "promote"}).Move(context.Background(), Transition{Model: "m", Kind: "bootstrap"})
+	out, err := New(start(t, fake), "tidegate", Outputs{PromoteFunctionName: "promote"}).Move(context.Background(), rollout.PromoteIn{Model: "m", Kind: "bootstrap"})
 	if err != nil || out.Generation != 4 {
 		t.Fatalf("%+v, %v", out, err)
 	}

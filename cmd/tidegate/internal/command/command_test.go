@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/tidegate/tidegate/cmd/tidegate/stack"
 	"github.com/tidegate/tidegate/shared/fault"
 )
 
@@ -93,8 +92,7 @@ func TestStory(t *testing.T) {
 	step(ExitOK, "predict", "sum", rows, "--tensors-json", "--batch", "2")
 	step(ExitOK, "predict", "sum", rows, "--tensors-json", "--as", "csv", "--batch", "1", "--concurrency", "3")
 	step(ExitOK, "doctor")
-	// A rollout machine does this.
-	if _, err := c.promote(t.Context(), stack.Transition{Model: "sum", Kind: "promote", TransitionID: "run/promote/1", SeenGeneration: 2, Actor: "rollout", Version: 2}); err != nil {
+	if err := c.advance(t.Context(), "sum", 2); err != nil {
 		t.Fatal(err)
 	}
 	step(ExitError, append(as, "rollback", "sum", "--from", "1", "--reason", "worse")...)

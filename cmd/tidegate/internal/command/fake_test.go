@@ -22,6 +22,7 @@ import (
 	"github.com/tidegate/tidegate/shared/fault"
 	"github.com/tidegate/tidegate/shared/registration"
 	"github.com/tidegate/tidegate/shared/registry"
+	"github.com/tidegate/tidegate/shared/rollout"
 )
 
 // cloud is a stack in memory: real registry, steps that do the essential of their
@@ -103,11 +104,11 @@ func (c *cloud) step(ctx context.Context, function string, payload []byte) (any,
 		}
 		return c.register(ctx, in)
 	case "promote":
-		var in stack.Transition
+		var in rollout.PromoteIn
 		if err := strict(payload, &in); err != nil {
 			return nil, err
 		}
-		return c.promote(ctx, in)
+		return (&rollout.Promoter{Registry: c.reg}).Run(ctx, in)
 	}
 	return nil, errors.New("no such function")
 }
@@ -142,35 +143,18 @@ func (c *cloud) register(ctx context.Context, in registration.In) (out registrat
 	return out, err
 }
 
-func (c *cloud) promote(ctx context.Context, in stack.Transition) (stack.Transitioned, error) {
-	var change registry.Change
-	switch in.Kind {
-	case registry.KindBootstrap:
-		m, err := c.reg.Verify(ctx, in.Model, in.Version)
-		if err != nil {
-			return stack.Transitioned{}, err
-		}
-		change = registry.Bootstrap(registry.Ref{Version: in.Version, Digest: m.Digest})
-	case registry.KindRollback:
-		change = registry.Rollback(in.Version, in.Actor, in.Reason)
-	case registry.KindConfigure:
-		digest, err := c.reg.PutSettings(ctx, in.Model, *in.Settings)
-		if err != nil {
-			return stack.Transitioned{}, err
-		}
-		change = registry.Configure(digest)
-	case "promote": // by a rollout machine, in a later release
-		m, err := c.reg.Manifest(ctx, in.Model, in.Version)
-		if err != nil {
-			return stack.Transitioned{}, err
-		}
-		change = registry.Change{Kind: "promote", Apply: func(next *registry.State, _ time.Time) error {
-			next.Slots.Previous, next.Slots.Champion = next.Slots.Champion, &registry.Ref{Version: in.Version, Digest: m.Digest}
-			return nil
-		}}
+// advance makes a version the champion, as a rollout machine does at its end.
+func (c *cloud) advance(ctx context.Context, model string, version int) error {
+	m, err := c.reg.Manifest(ctx, model, version)
+	if err != nil {
+		return err
 	}
-	done, err := c.reg.Apply(ctx, in.Model, registry.Request{TransitionID: in.TransitionID, SeenGeneration: in.SeenGeneration, Actor: in.Actor, Reason: in.Reason}, change)
-	return stack.Transitioned{Model: in.Model, Generation: done.State.Generation, TransitionID: in.TransitionID, State: done.State}, err
+	change := registry.Change{Kind: registry.KindPromote, Apply: func(next *registry.State, _ time.Time) error {
+		next.Slots.Previous, next.Slots.Champion = next.Slots.Champion, &registry.Ref{Version: version, Digest: m.Digest}
+		return nil
+	}}
+	_, err = c.reg.Apply(ctx, model, registry.Request{TransitionID: "run/promote/1", Actor: "rollout"}, change)
+	return err
 }
 
 func strict(payload []byte, into any) error {

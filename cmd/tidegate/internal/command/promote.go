@@ -1,6 +1,7 @@
 package command
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -8,9 +9,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/tidegate/tidegate/cmd/tidegate/stack"
 	"github.com/tidegate/tidegate/shared/fault"
 	"github.com/tidegate/tidegate/shared/registry"
+	"github.com/tidegate/tidegate/shared/rollout"
 )
 
 // transitionFlags are those of every command that moves a pointer.
@@ -23,7 +24,7 @@ func (f *transitionFlags) register(c *cobra.Command) {
 }
 
 // move asks for t on the state that is read now and prints what came of it.
-func (a *app) move(c *cobra.Command, f *transitionFlags, t stack.Transition, decide func(registry.State, *stack.Transition) error) error {
+func (a *app) move(c *cobra.Command, f *transitionFlags, t rollout.PromoteIn, decide func(registry.State, *rollout.PromoteIn) error) error {
 	s, reg, err := a.open(c.Context())
 	if err != nil {
 		return err
@@ -65,8 +66,8 @@ func (a *app) promoteCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			t := stack.Transition{Model: args[0], Kind: registry.KindBootstrap, Version: version}
-			return a.move(c, &f, t, func(registry.State, *stack.Transition) error { return nil })
+			t := rollout.PromoteIn{Model: args[0], Kind: registry.KindBootstrap, Version: version}
+			return a.move(c, &f, t, func(registry.State, *rollout.PromoteIn) error { return nil })
 		},
 	}
 	f.register(c)
@@ -85,8 +86,8 @@ approval, works while the model is frozen, and freezes it for 24 hours afterward
 not made again.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			t := stack.Transition{Model: args[0], Kind: registry.KindRollback, Version: from}
-			return a.move(c, &f, t, func(s registry.State, t *stack.Transition) error {
+			t := rollout.PromoteIn{Model: args[0], Kind: registry.KindRollback, Version: from}
+			return a.move(c, &f, t, func(s registry.State, t *rollout.PromoteIn) error {
 				switch {
 				case s.Slots.Champion == nil:
 					return fault.New(fault.FailedPrecondition, "model %q has no champion to roll back", t.Model)
@@ -118,30 +119,32 @@ func (a *app) configureCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			t := stack.Transition{Model: args[0], Kind: registry.KindConfigure, Settings: &settings}
-			return a.move(c, &f, t, func(registry.State, *stack.Transition) error { return nil })
+			t := rollout.PromoteIn{Model: args[0], Kind: registry.KindConfigure, Settings: settings}
+			return a.move(c, &f, t, func(registry.State, *rollout.PromoteIn) error { return nil })
 		},
 	}
 	f.register(c)
 	return c
 }
 
-func (a *app) readSettings(path string) (registry.Settings, error) {
+// readSettings checks the settings here too, so that a mistake is told before anything is sent.
+func (a *app) readSettings(path string) (json.RawMessage, error) {
 	const limit = 1 << 20
 	in := a.Stdin
 	if path != "-" {
 		f, err := os.Open(path)
 		if err != nil {
-			return registry.Settings{}, fault.Wrap(err, fault.InvalidArgument, "%s cannot be opened; check the path", path)
+			return nil, fault.Wrap(err, fault.InvalidArgument, "%s cannot be opened; check the path", path)
 		}
 		defer f.Close()
 		in = f
 	}
 	body, err := io.ReadAll(io.LimitReader(in, limit))
 	if err != nil {
-		return registry.Settings{}, fault.Wrap(err, fault.InvalidArgument, "%s cannot be read", path)
+		return nil, fault.Wrap(err, fault.InvalidArgument, "%s cannot be read", path)
 	}
-	return registry.ParseSettings(body)
+	_, err = registry.ParseSettings(body)
+	return body, err
 }
 
 func versionNumber(s string) (int, error) {
