@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"sort"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -363,4 +364,26 @@ func FuzzServe(f *testing.F) {
 			t.Fatalf("status %d, %d held, %d observations: %v", resp.Status, fleet.held, len(rec.observations), rec.observations)
 		}
 	})
+}
+
+// TestConcurrentRequests sends different requests at the same time: none may see
+// memory of another. The race detector looks on in `make check`.
+func TestConcurrentRequests(t *testing.T) {
+	a := New(newFleet(t), nil, nil, Options{})
+	var wg sync.WaitGroup
+	for g := range 8 {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for i := range 50 {
+				word := strings.Repeat(string(rune('a'+g)), i%20+1)
+				resp := a.Serve(context.Background(), &Request{Method: "POST", Path: inferWord, Header: Header{}, Body: []byte(word1(`["` + word + `"]`))})
+				if !strings.Contains(string(resp.Body), `"data":["`+word+`"]`) || resp.Status != 200 {
+					t.Errorf("asked for %q, got %s", word, resp.Body)
+				}
+				resp.After(context.Background())
+			}
+		}()
+	}
+	wg.Wait()
 }

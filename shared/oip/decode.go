@@ -46,6 +46,9 @@ func (d *Decoder) Decode(body []byte, jsonLength int) (*Request, error) {
 }
 
 func (d *Decoder) reset() {
+	if cap(d.req.Inputs) > 256 {
+		d.req.Inputs = nil
+	}
 	clear(d.req.Inputs[:cap(d.req.Inputs)]) // they point into the last body
 	d.req = Request{Inputs: d.req.Inputs[:0], Outputs: d.req.Outputs[:0]}
 	d.mem.reset()

@@ -231,6 +231,19 @@ func TestFP16AndFixedShapes(t *testing.T) {
 	expect(t, err, []string{`inputs["h"].data[3] is infinite`})
 }
 
+func TestOnlyFaultsAreCounted(t *testing.T) {
+	s := &Schema{V: 1, Task: Unspecified, Signature: Signature{Inputs: []Spec{{Name: "h", Datatype: tensor.FP16, Shape: []int64{-1}}},
+		Outputs: []Spec{{Name: "y", Datatype: tensor.FP16, Shape: []int64{-1}}}}}
+	in := tensor.Tensor{Name: "h", Datatype: tensor.FP16, Shape: []int64{100}, U16s: make([]uint16, 100)}
+	for i := range 20 {
+		in.U16s[i] = 0x7c00
+	}
+	_, err := compiled(t, s, nil).Check([]tensor.Tensor{in})
+	if got := fault.Public(err).Message; !strings.HasPrefix(got, "20 faults") {
+		t.Errorf("message %q", got)
+	}
+}
+
 func TestCheckDoesNotAllocate(t *testing.T) {
 	c := compiled(t, trip(), nil)
 	in := rows2()

@@ -166,10 +166,18 @@ func (l *lister) float(i int, v float64) {
 	case v-v != 0:
 		l.add(i, "is infinite")
 	case v < r.lo:
-		l.add(i, fmt.Sprintf("is below the minimum %v", r.lo))
+		l.bound(i, "is below the minimum", r.lo)
 	case v > r.hi:
-		l.add(i, fmt.Sprintf("is above the maximum %v", r.hi))
+		l.bound(i, "is above the maximum", r.hi)
 	}
+}
+
+// bound notes a value beyond a bound; the text is only made when it is listed.
+func (l *lister) bound(i int, problem string, at float64) {
+	if l.count < listedPerInput {
+		problem = fmt.Sprintf("%s %v", problem, at)
+	}
+	l.add(i, problem)
 }
 
 func (l *lister) add(i int, problem string) {

@@ -198,10 +198,12 @@ func (d *Decoder) value(p *schema.Place, row, i int) (int, wire.Code) {
 	} else {
 		next, code = d.elements(t, at, p.Width, i)
 	}
-	switch code {
-	case wire.OK:
+	switch {
+	case code == wire.OK:
 		return next, code
-	case wire.NotFinite:
+	case d.count >= enough:
+		return next, wire.Stop
+	case code == wire.NotFinite:
 		d.fault(d.path(p, row), code.Problem(""))
 		return next, wire.Stop
 	}

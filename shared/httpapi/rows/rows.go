@@ -81,10 +81,7 @@ func (d *Decoder) begin(body []byte, c *schema.Checker) error {
 	d.text, d.check, d.cells = body, c, 0
 	d.found, d.count, d.expect = nil, 0, d.expect[:0]
 	d.seen = append(d.seen[:0], make([]int, len(c.Columns()))...)
-	for i := range d.req.Inputs[:cap(d.req.Inputs)] {
-		t := &d.req.Inputs[:cap(d.req.Inputs)][i]
-		clear(t.Strings[:cap(t.Strings)]) // they point into the last body
-	}
+	letGo(d.req.Inputs[:cap(d.req.Inputs)])
 	d.req = Request{Inputs: slices.Grow(d.req.Inputs[:0], len(specs))[:len(specs)]}
 	d.widths = d.widths[:0]
 	for i := range specs {
@@ -103,6 +100,24 @@ func (d *Decoder) begin(body []byte, c *schema.Checker) error {
 	}
 	return nil
 }
+
+// keep bounds the elements of each kind that a tensor holds between requests.
+const keep = 1 << 20
+
+// letGo empties tensors of what points into the last body, and of very large buffers.
+func letGo(tensors []tensor.Tensor) {
+	for i := range tensors {
+		t := &tensors[i]
+		if max(cap(t.FP32s), cap(t.FP64s), cap(t.I64s), cap(t.Strings), cap(t.I32s)) > keep {
+			*t = tensor.Tensor{}
+		}
+		clear(t.Strings)
+		t.Strings = t.Strings[:0]
+	}
+}
+
+// enough is the number of faults at which reading ends: what follows would not be listed.
+const enough = 10 * oip.MaxViolations
 
 func (d *Decoder) fault(path, problem string) {
 	if d.count++; d.count <= oip.MaxViolations {
@@ -155,6 +170,9 @@ func (d *Decoder) request() (int, wire.Code) {
 
 // reserve makes room for rows [d.req.Rows, n) in every input.
 func (d *Decoder) reserve(n int) wire.Code {
+	if d.count >= enough {
+		return wire.Stop
+	}
 	for i := range d.req.Inputs {
 		t := &d.req.Inputs[i]
 		d.cells += (n - d.req.Rows) * d.widths[i]
