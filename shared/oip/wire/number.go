@@ -42,16 +42,7 @@ func (n *number) scan(b []byte, i int) int {
 		integral = false
 		i++
 		from := i
-		if i+8 <= len(b) {
-			if v := binary.LittleEndian.Uint64(b[i:]); eightDigits(v) {
-				mant = mant*100000000 + parseEight(v)
-				i += 8
-			}
-		}
-		for i < len(b) && b[i]-'0' <= 9 {
-			mant = mant*10 + uint64(b[i]-'0')
-			i++
-		}
+		mant, i = fraction(mant, b, i)
 		if i == from {
 			return start
 		}
@@ -107,10 +98,33 @@ func significant(text []byte) int {
 	return n
 }
 
-// eightDigits says whether the eight bytes of v are ASCII digits.
-func eightDigits(v uint64) bool {
-	return ((v+0x4646464646464646)|(v-0x3030303030303030))&0x8080808080808080 == 0
+// fraction appends the digits at i to mant, eight at a time: fractions are long,
+// and a loop over digits would guess their end wrong almost every time.
+func fraction(mant uint64, b []byte, i int) (uint64, int) {
+	for i+8 <= len(b) {
+		v := binary.LittleEndian.Uint64(b[i:])
+		// The lowest byte flagged is exact: digits below it neither carry nor borrow.
+		other := ((v + 0x4646464646464646) | (v - 0x3030303030303030)) & tops
+		if other == 0 {
+			mant = mant*100000000 + parseEight(v)
+			i += 8
+			continue
+		}
+		if k := bits.TrailingZeros64(other) / 8; k > 0 {
+			v = v<<(64-8*k) | uint64(0x3030303030303030)>>(8*k) // zeros before k digits
+			mant = mant*tens[k] + parseEight(v)
+			i += k
+		}
+		return mant, i
+	}
+	for i < len(b) && b[i]-'0' <= 9 {
+		mant = mant*10 + uint64(b[i]-'0')
+		i++
+	}
+	return mant, i
 }
+
+var tens = [...]uint64{1, 10, 100, 1000, 10000, 100000, 1000000, 10000000}
 
 // parseEight is the value of eight ASCII digits, the first in the lowest byte.
 // Source: D. Lemire, "Quickly parsing eight digits" (2018).
