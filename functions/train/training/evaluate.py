@@ -67,5 +67,5 @@ def regression(truth: NDArray[np.float64], answers: NDArray[np.float64]) -> Metr
     }
 
 
-def _finite(value: float) -> float | None:
+def _finite(value: float | np.floating) -> float | None:
     return float(value) if math.isfinite(value) else None

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,12 +42,12 @@ def floats(values: NDArray[np.generic]) -> list[str]:
     return texts[inverse].tolist()
 
 
-def _plain(values: NDArray[np.generic]) -> list[object]:
+def _plain(values: NDArray[np.generic]) -> Sequence[object]:
     # tolist gives Python's own numbers and strings; a float64 target prints as its shortest text.
     return values.tolist()
 
 
-def _csv(header: list[str], columns: list[list[object]]) -> bytes:
+def _csv(header: list[str], columns: Sequence[Sequence[object]]) -> bytes:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(header)

@@ -9,6 +9,7 @@ rare ones. So an unknown category at serving time is an ordinary input.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +31,8 @@ EARLY_STOPPING_ROWS = 10_000
 # From how many rows scikit-learn computes bins (its constant `subsample`).
 BINNING_ROWS = 200_000
 
-Inputs = dict[str, NDArray[np.float32] | NDArray[np.object_]]
+# By column: [N] float32 for numbers, [N] str objects for categories.
+Inputs = dict[str, NDArray[Any]]
 
 
 def matrix(schema: Schema, inputs: Inputs, rows: Rows) -> NDArray[np.object_]:
@@ -153,7 +155,7 @@ def encoded_categories(schema: Schema, pipeline: Pipeline) -> dict[str, Sequence
     return {name: [str(value) for value in known] for name, known in zip(names, encoder.categories_, strict=True)}
 
 
-def predict(pipeline: Pipeline, rows: NDArray[np.object_], threads: int) -> tuple[NDArray[np.generic], NDArray[np.float64] | None]:
+def predict(pipeline: Pipeline, rows: NDArray[np.object_], threads: int) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
     """scikit-learn's own answers: (labels [N], probabilities [N,C]), or (numbers [N], None) for regression."""
     with threadpool_limits(threads):
         labels = pipeline.predict(rows)

@@ -14,7 +14,7 @@ import json
 import signal
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from .fault import Fault, InvalidArgument
 from .log import Log
@@ -92,7 +92,7 @@ def _fail(root: Path, reason: str) -> None:
     (root / "output/failure").write_text(reason[:FAILURE_CHARACTERS], encoding="utf-8")
 
 
-def _json(path: Path) -> dict[str, object]:
+def _json(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
@@ -104,7 +104,7 @@ def _json(path: Path) -> dict[str, object]:
     return value
 
 
-def _hyperparameters(path: Path) -> dict[str, object]:
+def _hyperparameters(path: Path) -> dict[str, Any]:
     """Hyperparameters without SageMaker's own, and without the quotes that its SDK puts around strings."""
     given = {name: value for name, value in _json(path).items() if not name.startswith("sagemaker_")}
     for name, value in given.items():

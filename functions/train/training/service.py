@@ -10,6 +10,7 @@ others are. The same payload writes the same model again.
 import re
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from typing import Any
 
 from . import schema
 from .fault import InvalidArgument
@@ -55,7 +56,7 @@ def serve(payload: object, storage: Storage, memory: int, log: Log) -> dict[str,
     return {"output_uri": prefix, "files": list(run.files), "metrics": run.metrics, "rows": run.rows}
 
 
-def _checked(payload: object) -> Mapping[str, object]:
+def _checked(payload: object) -> Mapping[str, Any]:
     if not isinstance(payload, dict):
         raise InvalidArgument("payload: must be a JSON object with model, task, schema_uri, data_uri and output_uri")
     problems = []

@@ -7,7 +7,7 @@ follows AWS_ENDPOINT_URL.
 import re
 from collections.abc import Mapping
 from contextlib import closing
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from .fault import Internal, InvalidArgument, NotFound, PayloadTooLarge, Unavailable
 
@@ -72,7 +72,7 @@ class S3Storage:
         bucket, key = parse_uri(uri, field)
         self._call(field, "put_object", Bucket=bucket, Key=key, Body=content, ContentType=content_type)
 
-    def _call(self, field: str, operation: str, **arguments: object) -> dict[str, object]:
+    def _call(self, field: str, operation: str, **arguments: object) -> dict[str, Any]:
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
@@ -107,7 +107,7 @@ class _Body:
         from botocore.exceptions import BotoCoreError, HTTPClientError, IncompleteReadError
 
         try:
-            return self._body.read(None if size < 0 else size)
+            return self._body.read() if size < 0 else self._body.read(size)
         except (BotoCoreError, HTTPClientError, IncompleteReadError, OSError) as err:
             raise Unavailable(f"{self._field}: S3 stopped in the middle of the object; try again") from err
 

@@ -7,6 +7,7 @@ strings. That decides the datatype of the model's `label`: INT64 or STRING.
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +23,9 @@ class Target:
     """Decoded answers. `values`: [N] int64 codes into `classes`, or float64 for regression."""
 
     values: NDArray[np.int64] | NDArray[np.float64]
-    classes: NDArray[np.int64] | NDArray[np.object_] | None = None
+    classes: NDArray[Any] | None = None
 
-    def labels(self, rows: NDArray[np.int64]) -> NDArray[np.generic]:
+    def labels(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         """The answers of some rows as they were meant: class values, or numbers."""
         if self.classes is None:
             return self.values[rows]
@@ -46,6 +47,7 @@ def decode(texts: NDArray[np.object_], task: str, name: str) -> Target:
         )
     if all(_WHOLE.fullmatch(text) for text in distinct):
         whole = np.array([int(text.split(".")[0]) for text in distinct], dtype=np.int64)
+        classes: NDArray[Any]
         classes, order = np.unique(whole, return_inverse=True)
         codes = order[codes]
     else:
@@ -60,7 +62,6 @@ def decode(texts: NDArray[np.object_], task: str, name: str) -> Target:
 
 
 def _numbers(texts: NDArray[np.object_], name: str) -> NDArray[np.float64]:
-    bad = 0
     values = np.empty(len(texts), dtype=np.float64)
     for i, text in enumerate(texts):
         try:
