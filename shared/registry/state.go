@@ -168,7 +168,7 @@ func clone[T any](p *T) *T {
 // it may still hold besides champion. Of more than MaxRejected the lowest numbers
 // are forgotten first, never v.
 func (s *State) reject(v int, reason string) {
-	const longest = 256 // 50 of them must fit in the state; the log has the whole reason
+	const longest = 160 // 50 of them must fit in the state; the log has the whole reason
 	if len(reason) > longest {
 		reason = string(bytes.ToValidUTF8([]byte(reason[:longest]), nil))
 	}

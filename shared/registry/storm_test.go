@@ -41,11 +41,17 @@ func naive(ctx context.Context, store blob.Store, model string, req registry.Req
 			return registry.Applied{}, err
 		}
 		next, cond, err := read(ctx, store, model)
-		if err != nil {
+		if fault.Is(err, fault.Unavailable) {
 			continue
+		}
+		if err != nil {
+			return registry.Applied{}, err
 		}
 		if err := change.Apply(&next, time.Now()); err != nil {
 			return registry.Applied{}, err
+		}
+		if breaks(next, req, change.Kind) {
+			return registry.Applied{}, fault.New(fault.FailedPrecondition, "the state would be damaged")
 		}
 		if write(ctx, store, next, req, change.Kind, cond) == nil {
 			return registry.Applied{State: next}, nil
@@ -63,6 +69,15 @@ func read(ctx context.Context, store blob.Store, model string) (registry.State, 
 	}
 	s, err := registry.ParseState(model, obj.Body)
 	return s, blob.Match(obj.ETag), err
+}
+
+// breaks says whether next would be damaged. A replacement that is applied twice makes
+// its version the previous champion too, and a rollback then leaves a rejected
+// champion: written, nobody could read the state any more, and the game would not end.
+func breaks(next registry.State, req registry.Request, kind string) bool {
+	next.Generation++
+	next.Last = registry.Transition{ID: req.TransitionID, Kind: kind}
+	return next.Check() != nil
 }
 
 func write(ctx context.Context, store blob.Store, next registry.State, req registry.Request, kind string, cond blob.Condition) error {
