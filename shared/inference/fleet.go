@@ -10,7 +10,7 @@ import (
 	"github.com/tidegate/tidegate/shared/registry"
 )
 
-// Names of the counts that a fleet reports (docs/formats/http.md, "Metrics").
+// Names of the counts that a fleet reports (docs/formats/telemetry.md).
 const (
 	StateStale    = "StateStale"    // requests answered by a state older than 5 s
 	StateErrors   = "StateErrors"   // states that could not be read or make no sense

@@ -99,7 +99,8 @@ func (l *Loop) wait(ctx context.Context) (invocation, error) {
 // serve answers one invocation and does what is due afterwards. An error means
 // that the Runtime API is gone.
 func (l *Loop) serve(ctx context.Context, in invocation) error {
-	ctx = context.WithValue(ctx, traceKey, in.trace) //nolint:staticcheck // a string, because the X-Ray SDK's is
+	//lint:ignore SA1029 the X-Ray SDK looks it up by this string
+	ctx = context.WithValue(ctx, traceKey, in.trace)
 	if err := l.event.decode(in.payload); err != nil {
 		l.Log.Error("event refused", "request_id", in.id, "error", err.Error())
 		return l.api.fail(in.id, describe(err), string(fault.KindOf(err)))
