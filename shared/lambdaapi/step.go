@@ -30,7 +30,7 @@ const stepMargin = 200 * time.Millisecond
 //
 //	lambda.Start(lambdaapi.Step(log, promote.Run))
 //
-// The payload is decoded strictly (unknown fields, trailing data and nulls are
+// The payload is decoded strictly (unknown fields, trailing data and a null are
 // refused) and checked against the `validate` tags of In. The context ends
 // shortly before the function's deadline. A panic of run is an Internal error.
 //

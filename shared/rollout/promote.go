@@ -52,6 +52,7 @@ type Promoter struct {
 
 // Run makes the transition. Errors: InvalidArgument, the input; NotFound, no such
 // model, or no such version that is READY; FailedPrecondition, a guard said no;
+// AlreadyExists, the transition id belongs to another kind of transition;
 // Aborted and Unavailable, repeat the call; Internal, a damaged registry.
 func (p *Promoter) Run(ctx context.Context, in PromoteIn) (PromoteOut, error) {
 	change, err := p.change(ctx, &in)
