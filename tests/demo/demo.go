@@ -23,14 +23,13 @@ const modelName = "flights"
 // demo is one run of the story.
 type demo struct {
 	*stack.Stack
-	out, errs             io.Writer
-	interactive           bool
-	root, memo, facts     string
-	singles, hundreds     int
-	concurrency           int
-	patience              time.Duration
-	chapters              int
-	trainingNew, modelNew bool
+	out, errs         io.Writer
+	interactive       bool
+	root, memo, facts string
+	singles, hundreds int
+	concurrency       int
+	patience          time.Duration
+	chapters          int
 }
 
 // Facts are what was done, for programs; the story says the same in words.

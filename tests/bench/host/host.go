@@ -43,7 +43,6 @@ type Function struct {
 	server *http.Server
 
 	mu       sync.Mutex
-	polled   time.Time // when the poll that is waiting arrived
 	first    time.Time // when the first poll arrived
 	failure  error     // init error, or a broken protocol
 	inflight string    // id of the event that is out
