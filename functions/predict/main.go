@@ -43,6 +43,7 @@ type config struct {
 	Library       string               `env:"TIDEGATE_ONNXRUNTIME_LIB" default:"/opt/lib/libonnxruntime.so"`
 	Preload       []string             `env:"TIDEGATE_PRELOAD_MODELS"`
 	CacheBytes    int64                `env:"TIDEGATE_MODEL_CACHE_BYTES" default:"512000000" validate:"min=1"`
+	Swaps         int                  `env:"TIDEGATE_SWAPS_PER_MINUTE" default:"6" validate:"min=1"`
 	Namespace     string               `env:"TIDEGATE_METRICS_NAMESPACE" default:"Tidegate"`
 	MemoryMB      int                  `env:"AWS_LAMBDA_FUNCTION_MEMORY_SIZE"` // 0 outside Lambda
 }
@@ -89,7 +90,7 @@ func build(ctx context.Context, log *slog.Logger, getenv func(string) string) (*
 	})
 	fleet := inference.NewFleet(inference.Options{
 		Registry: registry.New(s3.New(s3.NewClient(env), cfg.Bucket), registry.Options{}), Runtime: rt,
-		Count: told.Count, Log: log, CacheBytes: cfg.CacheBytes, Capture: registry.CaptureSettings{Mode: cfg.Mode},
+		Count: told.Count, Log: log, CacheBytes: cfg.CacheBytes, SwapsPerMinute: cfg.Swaps, Capture: registry.CaptureSettings{Mode: cfg.Mode},
 		RSS: inference.RSS, Trim: onnx.Trim, RSSLimit: int64(cfg.MemoryMB) << 20 / 10 * 8,
 	})
 	preload, cancel := context.WithTimeout(ctx, preloadTime)

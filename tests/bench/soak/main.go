@@ -126,7 +126,9 @@ func open(o options) (*soaking, error) {
 	if err := errors.Join(err1, err2); err != nil {
 		return nil, err
 	}
-	s.fn, err = host.Start(host.Command{Name: "predict", Path: path, Env: append(s.cloud.Env(), workload.PredictEnv(library)...)})
+	// The changes come faster than the cap on them allows by default.
+	env := append(append(s.cloud.Env(), workload.PredictEnv(library)...), "TIDEGATE_SWAPS_PER_MINUTE=600")
+	s.fn, err = host.Start(host.Command{Name: "predict", Path: path, Env: env})
 	return s, err
 }
 
