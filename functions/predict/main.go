@@ -85,8 +85,7 @@ func build(ctx context.Context, log *slog.Logger, getenv func(string) string) (*
 		return nil, err
 	}
 	recorder := capture.NewRecorder(capture.Options{
-		Stream: firehose.New(awsfirehose.NewFromConfig(env), cfg.Stream),
-		Count:  told.Count, FlushRequests: cfg.FlushRequests, FlushAfter: cfg.FlushAfter,
+		Stream: firehose.New(awsfirehose.NewFromConfig(env), cfg.Stream), Count: told.Count, FlushRequests: cfg.FlushRequests, FlushAfter: cfg.FlushAfter,
 	})
 	fleet := inference.NewFleet(inference.Options{
 		Registry: registry.New(s3.New(s3.NewClient(env), cfg.Bucket), registry.Options{}), Runtime: rt,

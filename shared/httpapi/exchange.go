@@ -132,7 +132,11 @@ func (x *exchange) run(ctx context.Context) error {
 		return err
 	}
 	x.stage("run")
-	outputs, release, err := x.served.Run(ctx, x.pred.Inputs, x.want)
+	want := x.want
+	if len(want) == 0 {
+		want = nil // all of them; the empty list that a pooled exchange keeps would ask for none
+	}
+	outputs, release, err := x.served.Run(ctx, x.pred.Inputs, want)
 	if err != nil {
 		return err
 	}

@@ -132,7 +132,7 @@ func (s *served) Run(ctx context.Context, inputs []tensor.Tensor, want []string)
 	rows := int(inputs[0].Rows())
 	out := s.m.outputs[:0]
 	for _, o := range s.m.version.Schema.Signature.Outputs {
-		if len(want) > 0 && !contains(want, o.Name) {
+		if want != nil && !contains(want, o.Name) { // an empty list asks for none, as inference.Served has it
 			continue
 		}
 		t := tensor.Tensor{Name: o.Name, Datatype: o.Datatype, Shape: append([]int64{int64(rows)}, o.Shape[1:]...)}

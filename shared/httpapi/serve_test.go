@@ -336,6 +336,22 @@ func TestAdviceHolds(t *testing.T) {
 	}
 }
 
+// TestOutputsAreNotRemembered: exchanges are used again, and what one request asked for is nothing to the next.
+func TestOutputsAreNotRemembered(t *testing.T) {
+	a, _, _ := newAPI(t, Options{})
+	named := strings.Replace(flightsBody(1), `"id":"client-1"`, `"outputs":[{"name":"label"}]`, 1)
+	for range 8 { // the pool may drop an exchange
+		if _, text := call(t, a, "POST", inferFlights, nil, named); strings.Contains(text, "probabilities") {
+			t.Errorf("asked for the label alone: %s", text)
+		}
+		for path, body := range map[string]string{inferFlights: flightsBody(1), rowsFlights: `{"instances":[{"n0":1,"c0":"UA"}]}`} {
+			if _, text := call(t, a, "POST", path, nil, body); !strings.Contains(text, "label") || !strings.Contains(text, "probabilities") {
+				t.Errorf("%s asked for nothing in particular: %s", path, text)
+			}
+		}
+	}
+}
+
 func TestIDsAreUUIDv7(t *testing.T) {
 	a := New(newFleet(t), nil, nil, Options{})
 	last := ""

@@ -1,7 +1,9 @@
 package local
 
 import (
+	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 )
 
@@ -24,5 +26,29 @@ func TestOnlyTheRoutesReachAFunction(t *testing.T) {
 		if res.StatusCode != status {
 			t.Errorf("%s: status %d, want %d: %s", path, res.StatusCode, status, body)
 		}
+	}
+}
+
+// Large requests on their whole way. What they are held to in detail is tested with the function (functions/predict).
+func TestLargeRequests(t *testing.T) {
+	affine, echo := serveModel(t, "affine", "regression"), serveModel(t, "echo", "unspecified")
+	const rows = 80_000
+	numbers := strings.TrimSuffix(strings.Repeat("1.00000000000000000,2.00000000000000000,3.00000000000000000,", rows), ",")
+	body := fmt.Sprintf(`{"inputs":[{"name":"x","shape":[%d,3],"datatype":"FP32","data":[%s]}]}`, rows, numbers)
+	res, answer, err := local.Call(t.Context(), http.MethodPost, "/v2/models/"+affine+"/infer", nil, []byte(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.StatusCode != http.StatusOK || !strings.HasSuffix(string(answer), ",22.5,27.5]}]}") {
+		t.Errorf("%d bytes: status %d, %d bytes of answer, %.200s", len(body), res.StatusCode, len(answer), answer)
+	}
+	// A row of thirteen named outputs takes more than sixty bytes.
+	body = `{"instances":[` + strings.TrimSuffix(strings.Repeat(`[true,1,1,1,1,1,1,1,1,1,1,1,"a"],`, 100_000), ",") + `]}`
+	res, answer, err = local.Call(t.Context(), http.MethodPost, "/v1/models/"+echo+":predict", nil, []byte(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if timing := res.Header.Get("Server-Timing"); res.StatusCode != http.StatusRequestEntityTooLarge || !strings.Contains(string(answer), " rows") || strings.Contains(timing, "run;") {
+		t.Errorf("100,000 rows: status %d, %s, %.300s", res.StatusCode, timing, answer)
 	}
 }

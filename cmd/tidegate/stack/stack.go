@@ -23,6 +23,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/logging"
 	"github.com/oklog/ulid/v2"
 
 	"github.com/tidegate/tidegate/shared/blob"
@@ -63,7 +64,9 @@ type Stack struct {
 
 // Load reads AWS's configuration. Errors: InvalidArgument (a broken profile, no region).
 func Load(ctx context.Context, region string) (aws.Config, error) {
-	var options []func(*config.LoadOptions) error
+	// The SDK would warn on standard error, of connections that it cannot use again for example, where one line
+	// or one document of ours is expected.
+	options := []func(*config.LoadOptions) error{config.WithLogger(logging.Nop{})}
 	if region != "" {
 		options = append(options, config.WithRegion(region))
 	}

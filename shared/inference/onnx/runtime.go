@@ -69,6 +69,7 @@ func Open(o Options) (*Runtime, error) {
 	library.Lock()
 	defer library.Unlock()
 	if library.path == "" {
+		limitArenas(max(o.Threads, 1))
 		if err := load(o.Library); err != nil {
 			return nil, err
 		}

@@ -52,8 +52,15 @@ func (s *session) Run(ctx context.Context, inputs []tensor.Tensor, want []string
 		return nil, nil, fault.New(fault.Unavailable, "the model was unloaded; try again")
 	}
 	c := s.take()
+	whole := false
+	defer func() {
+		if !whole { // a panic: memory that is still pinned when c is collected would end the process
+			c.destroy()
+		}
+	}()
 	wanted, err := s.run(ctx, c, inputs, want)
 	c.rest()
+	whole = true
 	if err != nil {
 		s.put(c)
 		return nil, nil, err
