@@ -24,6 +24,9 @@ type Column struct {
 	Name  string
 	Kind  Kind
 	Score bool // an output of the model, not an input
+	// Bits is 16 or 32 where the model takes or gives floats of that size: numbers are rounded to it before they are
+	// counted, so that 0.1 is the same value in a text, a float and a double. 0 leaves them as they are.
+	Bits int
 
 	Bins  Bins  // numeric
 	Cells Cells // categorical
@@ -48,6 +51,28 @@ func (c *Column) CellCount() int {
 	return c.Bins.Len()
 }
 
+// scoreTolerance is how far two scores may part and still be the same answer:
+// what registration tolerates between the trainer's scores and the runtime's, which
+// differ in their last bits from processor to processor.
+const scoreTolerance = 1e-5
+
+// index is the cell of a number of the column. A score beside an atom is the atom:
+// else a tree's few answers would all be others on the next processor.
+func (c *Column) index(x float64) int {
+	i := c.Bins.Index(x)
+	if !c.Score || c.Bins.Atom(i) {
+		return i
+	}
+	near := scoreTolerance * max(1, math.Abs(x))
+	if i+1 < len(c.Bins.Upper) && c.Bins.Atom(i+1) && c.Bins.Upper[i+1]-x <= near {
+		return i + 1
+	}
+	if c.Bins.Atom(i-1) && x-c.Bins.Upper[i-1] <= near {
+		return i - 1
+	}
+	return i
+}
+
 // Baseline is versions/<n>/baseline.json: the profile of the training rows and of
 // the reference scores, on cells that everything later is counted on.
 type Baseline struct {
@@ -70,6 +95,7 @@ type storedColumn struct {
 	Name         string       `json:"name"`
 	Kind         Kind         `json:"kind"`
 	Score        bool         `json:"score,omitempty"`
+	Bits         int          `json:"bits,omitempty"`
 	Upper        []float64    `json:"upper,omitempty"` // without the last, which is +Inf
 	Categories   *storedCells `json:"categories,omitempty"`
 	Few          bool         `json:"few,omitempty"`
@@ -83,7 +109,7 @@ type storedColumn struct {
 
 // MarshalJSON writes the stored form (docs/formats/profile.md).
 func (c Column) MarshalJSON() ([]byte, error) {
-	s := storedColumn{Name: c.Name, Kind: c.Kind, Score: c.Score, Few: c.Few, Identifier: c.Identifier,
+	s := storedColumn{Name: c.Name, Kind: c.Kind, Score: c.Score, Bits: c.Bits, Few: c.Few, Identifier: c.Identifier,
 		Distinct: c.Distinct, N1: c.N1, N2: c.N2, State: c.State}
 	if c.Kind == Categorical {
 		cells := c.Cells.stored()
@@ -101,8 +127,11 @@ func (c *Column) UnmarshalJSON(raw []byte) error {
 	if err := json.Unmarshal(raw, &s); err != nil {
 		return err
 	}
-	*c = Column{Name: s.Name, Kind: s.Kind, Score: s.Score, Few: s.Few, Identifier: s.Identifier,
+	*c = Column{Name: s.Name, Kind: s.Kind, Score: s.Score, Bits: s.Bits, Few: s.Few, Identifier: s.Identifier,
 		Distinct: s.Distinct, N1: s.N1, N2: s.N2, State: s.State}
+	if s.Bits != 0 && s.Bits != 16 && s.Bits != 32 {
+		return fmt.Errorf("profile: column %q counts floats of %d bits, want 16, 32 or none", s.Name, s.Bits)
+	}
 	var err error
 	switch s.Kind {
 	case Numeric:

@@ -10,6 +10,7 @@ type Spec struct {
 	Name  string
 	Kind  Kind
 	Score bool
+	Bits  int // see [Column]
 }
 
 // Builder freezes a baseline from rows that come in any order. It is a [Sink];
@@ -59,7 +60,7 @@ func (b *Builder) Kind(col int) Kind { return b.specs[col].Kind }
 func (b *Builder) Number(col int, x float64, n uint64) {
 	switch {
 	case b.numbers[col] != nil:
-		b.numbers[col].Add(x, n)
+		b.numbers[col].Add(round(x, b.specs[col].Bits), n)
 	case x != x:
 		b.gone[col].NaN += n
 	default:
@@ -104,13 +105,13 @@ func (b *Builder) Freeze(rows uint64) *Baseline {
 	for i, s := range b.specs {
 		var c Column
 		if b.numbers[i] != nil {
-			c = b.numbers[i].Column(s.Name)
+			c = b.numbers[i].column(s.Name, s.Score)
 		} else {
 			c = CategoricalColumn(s.Name, b.texts[i], b.gone[i].Missing, b.gone[i].WrongType)
 			c.State.NaN = b.gone[i].NaN
 			c.State.Rows += b.gone[i].NaN
 		}
-		c.Score = s.Score
+		c.Score, c.Bits = s.Score, s.Bits
 		out.Columns = append(out.Columns, c)
 	}
 	return out

@@ -24,6 +24,7 @@ type Document struct {
 	// What was read and is in no group, by reason; and what was counted more than once.
 	Report     Report `json:"report"`
 	Duplicates uint64 `json:"duplicates,omitempty"` // records (captures) that were in the source before
+	Skewed     uint64 `json:"skewed,omitempty"`     // records whose ts is more than an hour from the time in their id, which counts
 }
 
 // Source names what was counted, down to the bytes.

@@ -17,16 +17,20 @@ import (
 type Kinds struct {
 	order []string
 	text  map[string]bool // by column: some value is no number
+	// By column: every source so far holds floats of 32 bits. Then other forms of the same rows are rounded to them.
+	single map[string]bool
 }
 
 // NewKinds returns an empty Kinds.
-func NewKinds() *Kinds { return &Kinds{text: map[string]bool{}} }
+func NewKinds() *Kinds { return &Kinds{text: map[string]bool{}, single: map[string]bool{}} }
 
-func (k *Kinds) column(name string) {
+func (k *Kinds) column(name string, single bool) {
 	if _, ok := k.text[name]; !ok {
 		k.order = append(k.order, name)
 		k.text[name] = false
+		k.single[name] = single
 	}
+	k.single[name] = k.single[name] && single
 }
 
 // Specs are the columns in the order they were met. A column without any value
@@ -35,8 +39,11 @@ func (k *Kinds) Specs() []Spec {
 	specs := make([]Spec, len(k.order))
 	for i, name := range k.order {
 		specs[i] = Spec{Name: name, Kind: Numeric}
-		if k.text[name] {
+		switch {
+		case k.text[name]:
 			specs[i].Kind = Categorical
+		case k.single[name]:
+			specs[i].Bits = 32
 		}
 	}
 	return specs
@@ -61,7 +68,7 @@ type csvSink struct{ kindSink }
 func (s *csvSink) Kind(int) Kind { return Categorical } // so that fields arrive as they are
 
 func (s *csvSink) Text(col int, v string, _ uint64) {
-	if s.text[col] {
+	if s.text[col] || missingText(v) {
 		return
 	}
 	_, number := parseNumber(v)
@@ -99,7 +106,7 @@ func (k *Kinds) NDJSON(ctx context.Context, r io.Reader) error {
 
 func (k *Kinds) add(s *kindSink) {
 	for i, name := range s.names {
-		k.column(name)
+		k.column(name, false)
 		k.text[name] = k.text[name] || s.text[i]
 	}
 }
@@ -115,7 +122,7 @@ func (k *Kinds) Parquet(r io.ReaderAt, size int64) (err error) {
 		if unsupported(c) != "" {
 			continue
 		}
-		k.column(c.Name())
+		k.column(c.Name(), c.Type().Kind() == parquet.Float)
 		k.text[c.Name()] = k.text[c.Name()] || c.Type().Kind() == parquet.ByteArray
 	}
 	return nil

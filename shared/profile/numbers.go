@@ -103,17 +103,19 @@ func ordered(x float64) uint64 {
 }
 
 // Column freezes the cells and counts the baseline on them.
-func (c *Numbers) Column(name string) Column {
+func (c *Numbers) Column(name string) Column { return c.column(name, false) }
+
+func (c *Numbers) column(name string, score bool) Column {
 	groups := make([]group, 0, len(c.groups))
 	for _, g := range c.groups {
 		groups = append(groups, g)
 	}
 	slices.SortFunc(groups, func(a, b group) int { return cmp.Compare(a.lo, b.lo) })
-	col := Column{Name: name, Kind: Numeric, Bins: newBins(groups), State: c.state,
+	col := Column{Name: name, Kind: Numeric, Score: score, Bins: newBins(groups), State: c.state,
 		Few: len(groups) <= FewDistinct && c.drop == 0, Distinct: uint64(len(groups))}
 	col.State.Cells = make([]uint64, col.Bins.Len())
 	for _, g := range groups {
-		col.State.Cells[col.Bins.Index(g.lo)] += g.count
+		col.State.Cells[col.index(g.lo)] += g.count
 		if c.drop == 0 {
 			switch g.count {
 			case 1:

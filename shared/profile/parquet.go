@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"math"
 	"slices"
 	"strconv"
 
@@ -274,20 +273,6 @@ func countBytes(t *Tally, col int, data *encoding.Values) {
 			s.Cells[c.Cells.IndexBytes(v)]++
 		}
 		s.Rows++
-	}
-}
-
-// countFloats is the hot loop of columns without a dictionary.
-func countFloats[T int32 | int64 | float32 | float64](t *Tally, col int, values []T) {
-	bins, s := &t.baseline.Columns[col].Bins, &t.States[col]
-	for _, v := range values {
-		x := float64(v)
-		if math.IsNaN(x) {
-			s.Rows++
-			s.NaN++
-			continue
-		}
-		s.number(x, bins.Index(x), 1)
 	}
 }
 

@@ -57,13 +57,34 @@ func CountSource(ctx context.Context, src ReaderAtSize, s Sink, progress func(ro
 	return CountCSV(ctx, stream, s)
 }
 
+// CountRowGroups hands the rows of some row groups of a Parquet file to s; nil
+// stands for all rows of a source of any format.
+func CountRowGroups(ctx context.Context, src ReaderAtSize, s Sink, groups []int) (Report, error) {
+	if groups == nil {
+		return CountSource(ctx, src, s, nil)
+	}
+	return countParquetGroups(ctx, src, s, groups, nil)
+}
+
 func countParquetSource(ctx context.Context, src ReaderAtSize, s Sink, progress func(uint64)) (Report, error) {
+	return countParquetGroups(ctx, src, s, nil, progress)
+}
+
+func countParquetGroups(ctx context.Context, src ReaderAtSize, s Sink, groups []int, progress func(uint64)) (Report, error) {
 	pf, err := OpenParquet(src, src.Size(), s.Columns())
 	if err != nil {
 		return Report{}, err
 	}
+	if groups == nil {
+		for g := range pf.RowGroups() {
+			groups = append(groups, g)
+		}
+	}
 	rep := Report{LeftOut: pf.LeftOut, Extra: pf.Extra, Absent: pf.Absent}
-	for g := range pf.RowGroups() {
+	for _, g := range groups {
+		if g < 0 || g >= pf.RowGroups() {
+			return rep, fmt.Errorf("profile: the Parquet file has no row group %d, only %d of them", g, pf.RowGroups())
+		}
 		n, err := pf.Count(ctx, s, g)
 		if err != nil {
 			return rep, err

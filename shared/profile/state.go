@@ -51,12 +51,30 @@ func (s *State) number(x float64, cell int, n uint64) {
 	s.Squares.AddN(math.FMA(x, x, -sq), n)
 }
 
+// one is number for one row, without the products: the loop over plain values.
+func (s *State) one(x float64, cell int) {
+	if math.IsInf(x, 0) {
+		s.number(x, cell, 1)
+		return
+	}
+	s.Rows++
+	s.Cells[cell]++
+	x += 0
+	s.extend(x, x)
+	s.Sum.Add(x)
+	sq := x * x
+	s.Squares.Add(sq)
+	s.Squares.Add(math.FMA(x, x, -sq))
+}
+
 func (s *State) extend(lo, hi float64) {
 	if s.Min == nil || lo < *s.Min {
-		s.Min = &lo
+		least := lo // a copy: the address of lo would put it on the heap in every call
+		s.Min = &least
 	}
 	if s.Max == nil || hi > *s.Max {
-		s.Max = &hi
+		largest := hi
+		s.Max = &largest
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"github.com/tidegate/tidegate/shared/tensor"
 )
 
 // Sink takes the values of rows, column by column: a [Tally] counts them on frozen
@@ -67,7 +69,12 @@ func (t *Tally) Number(col int, x float64, n uint64) {
 		s.Rows += n
 		s.NaN += n
 	case c.Kind == Numeric:
-		s.number(x, c.Bins.Index(x), n)
+		x = round(x, c.Bits)
+		if n == 1 {
+			s.one(x, c.index(x))
+			return
+		}
+		s.number(x, c.index(x), n)
 	default:
 		s.Rows += n
 		s.Cells[c.cell(strconv.FormatFloat(x, 'f', -1, 64))] += n
@@ -91,23 +98,40 @@ func (t *Tally) Text(col int, v string, n uint64) {
 	}
 }
 
+// round rounds x to a float of so many bits; 0 leaves it.
+func round(x float64, bits int) float64 {
+	switch bits {
+	case 32:
+		return float64(float32(x))
+	case 16:
+		return float64(tensor.HalfToFloat32(tensor.HalfFromFloat64(x)))
+	}
+	return x
+}
+
 // Parse hands a field of a text format to s: as a number where the column is
-// numeric. Empty fields and the usual spellings of none are missing.
+// numeric. Empty fields are missing, in numeric columns the usual spellings of
+// none too; as a category "NA" is a value, as it is to the model (Namibia).
 func Parse(s Sink, col int, v string) {
+	if s.Kind(col) == Categorical {
+		s.Text(col, v, 1) // the empty text is missing
+		return
+	}
 	if missingText(v) {
 		s.Missing(col, 1)
 		return
 	}
-	if s.Kind(col) == Categorical {
-		s.Text(col, v, 1)
-		return
-	}
 	x, ok := parseNumber(v)
-	if !ok {
+	switch {
+	case ok:
+		s.Number(col, x, 1)
+	case strings.EqualFold(v, "true"):
+		s.Number(col, 1, 1)
+	case strings.EqualFold(v, "false"):
+		s.Number(col, 0, 1)
+	default:
 		s.WrongType(col, 1)
-		return
 	}
-	s.Number(col, x, 1)
 }
 
 // parseNumber reads a number; one out of range reads as ±Inf, which is counted as such.

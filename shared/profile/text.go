@@ -31,6 +31,33 @@ type Report struct {
 	LeftOut   []LeftOut `json:"left_out,omitempty"`
 	Extra     []string  `json:"extra,omitempty"`  // columns that are not monitored
 	Absent    []string  `json:"absent,omitempty"` // columns that the source does not hold: missing in all rows
+	// Uncounted are rows that were read and are in no group, by reason, sorted.
+	Uncounted []Uncounted `json:"uncounted,omitempty"`
+}
+
+// Uncounted are rows that were left out, and why. A source that could not be read
+// at all has the reason and no rows.
+type Uncounted struct {
+	Rows   uint64 `json:"rows"`
+	Reason string `json:"reason"`
+}
+
+// RowsLeftOut is the number of rows that were read and not counted: malformed lines count as one row each.
+func (r *Report) RowsLeftOut() uint64 {
+	n := r.Malformed
+	for _, u := range r.Uncounted {
+		n += u.Rows
+	}
+	return n
+}
+
+// leave adds rows that are not counted.
+func (r *Report) leave(rows uint64, reason string) {
+	i, found := slices.BinarySearchFunc(r.Uncounted, reason, func(u Uncounted, reason string) int { return strings.Compare(u.Reason, reason) })
+	if !found {
+		r.Uncounted = slices.Insert(r.Uncounted, i, Uncounted{Reason: reason})
+	}
+	r.Uncounted[i].Rows += rows
 }
 
 func (r *Report) malformed(line int, problem string) {

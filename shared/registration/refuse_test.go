@@ -51,6 +51,14 @@ func TestBadUploadsAreRefused(t *testing.T) {
 		"predictions alone":       {[]edit{{"holdout.csv", remove}}, fault.InvalidArgument, "only one of holdout.csv and predictions.csv"},
 		"large holdout":           {[]edit{{"holdout.csv", set(strings.Repeat("x", 100_001))}}, fault.PayloadTooLarge, "holdout.csv has 100001 bytes, limit 100000"},
 		"too many rows":           {[]edit{{"holdout.csv", rowsTwice}, {"predictions.csv", rowsTwice}}, fault.PayloadTooLarge, "more than 100 rows"},
+		"training rows twice":     {[]edit{{"training.csv", set("x")}, {"training.parquet", set("x")}}, fault.InvalidArgument, "more than once (training.csv and training.parquet)"},
+		"empty training rows":     {[]edit{{"training.csv", set("\n")}}, fault.InvalidArgument, "training.csv cannot be read: profile: the CSV file is empty"},
+		"training header only":    {[]edit{{"training.csv", set("dep_delay,distance,carrier\n")}}, fault.InvalidArgument, "training.csv has no rows"},
+		"training column missing": {[]edit{{"training.csv", set("dep_delay,carrier\n1,UA\n")}}, fault.InvalidArgument, `training.csv has no column "distance"`},
+		"short training row":      {[]edit{{"training.csv", set("dep_delay,distance,carrier\n1,2,UA\n" + secret + "\n")}}, fault.InvalidArgument, "training.csv has 1 lines that are no rows; line 3: 1 fields"},
+		"half a gzip file":        {[]edit{{"training.csv.gz", set("\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\x4b")}}, fault.InvalidArgument, "training.csv.gz cannot be read"},
+		"half a Parquet file":     {[]edit{{"training.parquet", set("PAR1" + secret)}}, fault.InvalidArgument, "training.parquet cannot be read: profile: not a readable Parquet file"},
+		"large training rows":     {[]edit{{"training.csv", set(strings.Repeat("x", 200_001))}}, fault.PayloadTooLarge, "training.csv has 200001 bytes, limit 200000"},
 		"no header":               {[]edit{{"holdout.csv", set("")}}, fault.InvalidArgument, "holdout.csv is empty"},
 		"no rows":                 {[]edit{{"holdout.csv", lines(func(l []string) []string { return l[:1] })}}, fault.InvalidArgument, "holdout.csv has no rows"},
 		"input column missing":    {[]edit{{"holdout.csv", replace("distance", "distence")}}, fault.InvalidArgument, `has no column "distance" for input "distance"`},
@@ -83,7 +91,7 @@ func TestBadUploadsAreRefused(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			w.r.Limits = Limits{ModelBytes: 100_000, TableBytes: 100_000, Rows: 100, BatchRows: 7}
+			w.r.Limits = Limits{ModelBytes: 100_000, TableBytes: 100_000, TrainingBytes: 200_000, Rows: 100, BatchRows: 7}
 			w.upload(t, "binary")
 			for _, e := range c.edits {
 				obj, err := w.store.Get(context.Background(), folder+e.file)

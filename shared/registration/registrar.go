@@ -12,6 +12,7 @@ import (
 
 	"github.com/tidegate/tidegate/shared/fault"
 	"github.com/tidegate/tidegate/shared/modelfile"
+	"github.com/tidegate/tidegate/shared/profile"
 	"github.com/tidegate/tidegate/shared/registry"
 	"github.com/tidegate/tidegate/shared/schema"
 )
@@ -109,6 +110,7 @@ func identify(m registry.Model, trained facts, existing registry.Model, known bo
 type candidate struct {
 	schema     schema.Schema
 	schemaJSON []byte
+	baseline   []byte // nil when there is none
 	parity     registry.Parity
 	metrics    map[string]float64
 	warnings   []string
@@ -147,7 +149,12 @@ func (r *Registrar) examine(ctx context.Context, b *bundle, task schema.Task, sp
 	if len(b.ignored) > 0 {
 		c.warnings = append(c.warnings, ignoredText(b.ignored))
 	}
-	c.parity, err = r.checkParity(ctx, b, c.schema.Signature, spare, tolerance)
+	if c.parity, err = r.checkParity(ctx, b, c.schema.Signature, spare, tolerance); err != nil {
+		return c, err
+	}
+	var warned []string
+	c.baseline, warned, err = r.baseline(ctx, b, c.schema.Signature, task)
+	c.warnings = append(c.warnings, warned...)
 	return c, err
 }
 
@@ -180,6 +187,9 @@ func ignoredText(names []string) string {
 func (r *Registrar) publish(ctx context.Context, b *bundle, c candidate, in In, out Out) (Out, error) {
 	out.Warnings = c.warnings
 	files := []registry.File{fileOf(modelFile, b.model, true), fileOf("schema.json", c.schemaJSON, false)}
+	if c.baseline != nil {
+		files = append(files, fileOf(profile.BaselineFile, c.baseline, false))
+	}
 	out.Digest = registry.ContentDigest(files)
 	version, ok, err := r.Registry.Lookup(ctx, in.Model, out.Digest)
 	if err != nil {
@@ -251,6 +261,9 @@ func (r *Registrar) putTable(ctx context.Context, t *table) error {
 // may be its files: they are kept, and the manifest describes them.
 func (r *Registrar) putFiles(ctx context.Context, b *bundle, c candidate, m *registry.Manifest) error {
 	small := map[string][]byte{"schema.json": c.schemaJSON}
+	if c.baseline != nil {
+		small[profile.BaselineFile] = c.baseline
+	}
 	for name, data := range b.small {
 		small[name] = data
 	}
@@ -269,8 +282,8 @@ func (r *Registrar) putFiles(ctx context.Context, b *bundle, c candidate, m *reg
 			return err
 		}
 		switch {
-		case name == "schema.json" && !bytes.Equal(stored, c.schemaJSON):
-			return fault.New(fault.Internal, "version %d of model %q holds another schema than its digest says", m.Version, m.Model)
+		case (name == "schema.json" || name == profile.BaselineFile) && !bytes.Equal(stored, small[name]):
+			return fault.New(fault.Internal, "version %d of model %q holds another %s than its digest says", m.Version, m.Model, name)
 		case name == runFile:
 			m.Run = stored
 		case name == metricsFile:

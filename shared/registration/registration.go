@@ -78,22 +78,31 @@ type Registrar struct {
 
 // Limits bound what one registration reads.
 type Limits struct {
-	ModelBytes int64 // held in memory once, and again by the runtime; default 512 MiB
-	TableBytes int64 // of holdout.csv and of predictions.csv each, in Dir; default 200 MiB: both fit a Lambda's 512 MB of /tmp
-	Rows       int   // of the holdout; default 1,000,000
-	BatchRows  int   // rows per run of the model; default 1,000
+	ModelBytes    int64 // held in memory once, and again by the runtime; default 512 MiB
+	TrainingBytes int64 // of the training rows, which are streamed; default 2 GiB
+	BaselineBytes int64 // of what is counted in one pass over them, in memory; default 400 MiB. More columns need more passes
+	TableBytes    int64 // of holdout.csv and of predictions.csv each, in Dir; default 200 MiB: both fit a Lambda's 512 MB of /tmp
+	Rows          int   // of the holdout; default 1,000,000
+	BatchRows     int   // rows per run of the model; default 1,000
 }
 
 // LimitsFor is what a function of the given memory in MB can take: the model is
 // there once in Go and, as ONNX Runtime needs it while it loads, about twice in
-// C, so a quarter of the memory is the largest file. 0 gives the defaults.
+// C, so a quarter of the memory is the largest file. The baseline is counted when
+// the runtime has let go of the model. 0 gives the defaults.
 func LimitsFor(memoryMB int) Limits {
-	return Limits{ModelBytes: int64(memoryMB) << 20 / 4}
+	return Limits{ModelBytes: int64(memoryMB) << 20 / 4, BaselineBytes: int64(memoryMB) << 20 / 4}
 }
 
 func (l Limits) withDefaults() Limits {
 	if l.ModelBytes <= 0 {
 		l.ModelBytes = 512 << 20
+	}
+	if l.TrainingBytes <= 0 {
+		l.TrainingBytes = 2 << 30
+	}
+	if l.BaselineBytes <= 0 {
+		l.BaselineBytes = 400 << 20
 	}
 	if l.TableBytes <= 0 {
 		l.TableBytes = 200 << 20

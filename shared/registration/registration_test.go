@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -116,7 +117,7 @@ func TestTrainedModelsRegister(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !out.Created || out.Existing || out.Version != 1 || len(out.Warnings) != 0 {
+			if !out.Created || out.Existing || out.Version != 1 || !slices.Equal(out.Warnings, []string{ofHoldout}) {
 				t.Errorf("answer %+v", out)
 			}
 			if p := out.Parity; !p.Checked || p.Rows != 60 || p.Tolerance != DefaultTolerance {
@@ -130,7 +131,7 @@ func TestTrainedModelsRegister(t *testing.T) {
 			if m.Digest != out.Digest || !strings.HasPrefix(m.Runtime, "onnxruntime ") || len(m.Metrics) != 1 || m.CreatedBy != "tests" {
 				t.Errorf("manifest %+v", m)
 			}
-			for _, path := range []string{"model.onnx", "schema.json", "MLmodel", "holdout.csv", "predictions.csv", "metrics.json", "features.json", "run.json", "training_schema.json"} {
+			for _, path := range []string{"model.onnx", "schema.json", "baseline.json", "MLmodel", "holdout.csv", "predictions.csv", "metrics.json", "features.json", "run.json", "training_schema.json"} {
 				if _, ok := m.File(path); !ok {
 					t.Errorf("the manifest does not list %s", path)
 				}
@@ -225,11 +226,11 @@ func TestModelOfTheTrainer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p := out.Parity; !p.Checked || p.Rows != 120 || p.MaxAbsDiff > 1e-6 || len(out.Warnings) > 0 {
+	if p := out.Parity; !p.Checked || p.Rows != 120 || p.MaxAbsDiff > 1e-6 || !slices.Equal(out.Warnings, []string{ofHoldout}) {
 		t.Errorf("parity %+v, warnings %v", p, out.Warnings)
 	}
 	m, err := w.reg.Verify(context.Background(), "flights", 1)
-	if err != nil || m.Metrics["roc_auc_ovr"] < 0.9 || len(m.Files) != 9 {
+	if err != nil || m.Metrics["roc_auc_ovr"] < 0.9 || len(m.Files) != 10 {
 		t.Errorf("manifest %+v, %v", m, err)
 	}
 	var run struct{ Seed int }
@@ -251,7 +252,7 @@ func TestForeignModelRegistersWithoutParity(t *testing.T) {
 	w := newWorld(t)
 	w.put(t, folder+"mine.onnx", read(t, "testdata/models/double.onnx"))
 	w.put(t, folder+"readme.txt", []byte("notes"))
-	for source, want := range map[string][]string{folder: {`not used: "readme.txt"`}, folder + "mine.onnx": nil} {
+	for source, want := range map[string][]string{folder: {`not used: "readme.txt"`, noBaseline}, folder + "mine.onnx": {noBaseline}} {
 		out, err := w.r.Run(context.Background(), In{Model: "foreign", Source: "s3://reg/" + source})
 		if err != nil {
 			t.Fatal(err)

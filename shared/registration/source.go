@@ -63,6 +63,7 @@ func isONNX(name string) bool { return strings.HasSuffix(strings.ToLower(name), 
 type bundle struct {
 	model                []byte
 	holdout, predictions *table            // both or neither
+	training             string            // key of the training rows, "" for none; they are streamed
 	small                map[string][]byte // by name, valid JSON
 	ignored              []string          // names of objects in the folder that nothing uses
 }
@@ -107,6 +108,10 @@ func (r *Registrar) fetch(ctx context.Context, at location) (_ *bundle, err erro
 			b.holdout, err = r.spool(ctx, dir, name)
 		case name == predictionsFile:
 			b.predictions, err = r.spool(ctx, dir, name)
+		case slices.Contains(trainingRows, name) && b.training != "":
+			return nil, fault.New(fault.InvalidArgument, "the source holds the training rows more than once (%s and %s); leave one of them", b.training[len(dir):], name)
+		case slices.Contains(trainingRows, name):
+			b.training = dir + name
 		case small:
 			b.small[name], err = r.readSmall(ctx, dir+name, name, limit)
 		default:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from examples import TASKS, flights, run, schema
 
-FILES = ("model.onnx", "holdout.csv", "predictions.csv", "metrics.json", "features.json", "training_schema.json")
+FILES = ("model.onnx", "holdout.csv", "training.csv.gz", "predictions.csv", "metrics.json", "features.json", "training_schema.json")
 PROGRAM = """
 import sys, hashlib
 sys.path[:0] = sys.argv[1:3]

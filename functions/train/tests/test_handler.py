@@ -115,6 +115,7 @@ def test_an_invocation(bucket, capsys):
     assert set(written) == {
         "model.onnx",
         "holdout.csv",
+        "training.csv.gz",
         "predictions.csv",
         "metrics.json",
         "features.json",

@@ -14,6 +14,7 @@ PROGRAM = Path(__file__).resolve().parents[1] / "train"
 FILES = {
     "model.onnx",
     "holdout.csv",
+    "training.csv.gz",
     "predictions.csv",
     "metrics.json",
     "features.json",

@@ -73,6 +73,7 @@ def train(request: Request, clock: Callable[[], float] = time.monotonic) -> Run:
     description = features.describe(plan, table.inputs, train_rows, pipeline.encoded_categories(plan, fitted))
     files |= {
         "holdout.csv": output.holdout_csv(plan, table.inputs, holdout_rows, truth),
+        "training.csv.gz": output.training_csv(plan, table.inputs, train_rows, answers.labels(train_rows)),
         "predictions.csv": output.predictions_csv(labels, probabilities),
         "metrics.json": output.document({"v": 1, "task": plan.task, "split": how} | metrics),
         "features.json": output.document(description),

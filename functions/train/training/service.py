@@ -23,7 +23,7 @@ MAX_SCHEMA_BYTES = 4 << 20
 BYTES_PER_CELL = 80
 BASE_MEMORY = 300 << 20
 _MODEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-_TYPES = {"json": "application/json", "csv": "text/csv"}
+_TYPES = {"json": "application/json", "csv": "text/csv", "gz": "application/gzip"}
 
 Log = Callable[..., None]
 
