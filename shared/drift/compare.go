@@ -35,6 +35,15 @@ type Rules struct {
 	Columns      map[string]Tolerances `json:"columns,omitempty" validate:"dive"` // overrides
 	Off          []string              `json:"off,omitempty"`                     // columns that are reported and do not gate
 	DesignEffect float64               `json:"design_effect" validate:"gte=1"`
+	// DesignEffects are those of single columns, where they were measured.
+	DesignEffects map[string]float64 `json:"design_effects,omitempty"`
+}
+
+func (r *Rules) designEffect(column string) float64 {
+	if e, ok := r.DesignEffects[column]; ok {
+		return e
+	}
+	return r.DesignEffect
 }
 
 // DefaultRules are those of docs/statistics.md: at most 5 % of clean jobs alarm.
@@ -100,11 +109,11 @@ func Compare(b *profile.Baseline, current map[string][]Stratum, rules Rules) (Re
 	var answers []gate.Answer
 	for i := range b.Columns {
 		c := &b.Columns[i]
-		ref, err := NewSample(rules.DesignEffect, Stratum{State: &c.State, P: 1})
+		ref, err := NewSample(rules.designEffect(c.Name), Stratum{State: &c.State, P: 1})
 		if err != nil {
 			return Result{}, err
 		}
-		cur, err := NewSample(rules.DesignEffect, current[c.Name]...)
+		cur, err := NewSample(rules.designEffect(c.Name), current[c.Name]...)
 		if err != nil {
 			return Result{}, fmt.Errorf("column %q: %w", c.Name, err)
 		}

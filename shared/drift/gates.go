@@ -225,7 +225,9 @@ func cellName(c *profile.Column, i int) string {
 }
 
 // unseenGate compares the share of values that the baseline does not hold with
-// the share it predicts.
+// the share it predicts. Where many are to be expected, half as many again are
+// tolerated: what the baseline predicts is not known more closely than that, and
+// with a fixed hundredth a column of many rare values could never be called clean.
 func unseenGate(c *profile.Column, ref, cur *Sample, tolerance float64, l level) Gate {
 	m := cur.N()
 	if m == 0 {
@@ -236,6 +238,7 @@ func unseenGate(c *profile.Column, ref, cur *Sample, tolerance float64, l level)
 	mass := goodTuring(c, float64(c.State.Values()), l.z(1))
 	lower, upper := stat.Wilson(k, m, l.z(1)), stat.Wilson(k, m, l.z1())
 	excess := u - mass.est
+	tolerance = math.Max(tolerance, mass.est/2)
 	g := judge(GateUnseen, excess,
 		excess-math.Hypot(u-lower.Lo, mass.hi-mass.est),
 		excess+math.Hypot(upper.Hi-u, mass.est-mass.lo), tolerance, m)

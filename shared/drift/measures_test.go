@@ -46,7 +46,7 @@ func TestOddColumnsGiveAVerdict(t *testing.T) {
 	inf, nan := math.Inf(1), math.NaN()
 	columns := map[string][]float64{
 		"empty": nil, "missing": {nan, nan}, "constant": {7, 7, 7}, "one": {1}, "infinite": {inf, -inf, inf},
-		"huge": {math.MaxFloat64, -math.MaxFloat64, math.MaxFloat64}, "mixed": {nan, inf, 0, -0.0, 1e-320},
+		"huge": {math.MaxFloat64, -math.MaxFloat64, math.MaxFloat64}, "mixed": {nan, inf, 0, math.Copysign(0, -1), 1e-320},
 	}
 	for refName, ref := range columns {
 		for curName, cur := range columns {

@@ -56,6 +56,7 @@ type Options struct {
 // may be called concurrently.
 type Telemetry struct {
 	now        func() time.Time
+	namespace  string
 	directives *directives
 	tracer     *tracer // nil: no segments are sent
 	counts     counts
@@ -79,7 +80,7 @@ func New(o Options) (*Telemetry, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	t := &Telemetry{now: o.Now, out: o.Out, directives: newDirectives(o.Namespace)}
+	t := &Telemetry{now: o.Now, out: o.Out, namespace: o.Namespace, directives: newDirectives(o.Namespace)}
 	t.lines.New = func() any { return new(line) }
 	var err error
 	t.tracer, err = newTracer(o)

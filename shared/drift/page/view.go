@@ -1,0 +1,255 @@
+package page
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/tidegate/tidegate/shared/drift"
+	"github.com/tidegate/tidegate/shared/gate"
+)
+
+// view is the report in words: the template decides nothing.
+type view struct {
+	Title   string
+	R       *drift.Report
+	Verdict label
+	What    string // "Window 2026-11-24", "Batch …"
+	Facts   []fact
+	Left    []left
+	History []tile
+	State   []fact
+	Columns []column
+}
+
+// label is a verdict as a class, a sign and a word, so that colour is never alone.
+type label struct{ Class, Sign, Word string }
+
+type fact struct{ Name, Value string }
+
+type left struct{ Count, Reason, Detail, Examples string }
+
+type tile struct {
+	label
+	Window, Title string
+	Here          bool
+}
+
+type column struct {
+	ID, Name, Kind string
+	label
+	Note     string
+	Deciding string // the gate that decides, in a few words
+	Numbers  *numbers
+	Bars     []bar
+	Gates    []gateRow
+	Measures []fact
+	Sides    []side
+}
+
+type gateRow struct {
+	label
+	Name, Value, Interval, Tolerance, Rows, Needed, Reason string
+	Plot                                                   plot
+}
+
+type side struct{ Name, Reference, Current string }
+
+func labelOf(v drift.Verdict) label {
+	switch v {
+	case drift.Drifted:
+		return label{"drift", "▲", "Drift"}
+	case drift.NoDrift:
+		return label{"ok", "✓", "No drift"}
+	}
+	return label{"unknown", "?", "Not enough data"}
+}
+
+var offLabel = label{"off", "–", "Not gating"}
+
+func viewOf(r *drift.Report) *view {
+	v := &view{R: r, Verdict: labelOf(r.Verdict), What: "Window " + r.Window.ID}
+	if r.Window.Batch {
+		v.What = "Batch " + r.Window.ID
+	}
+	v.Title = strings.TrimSpace(fmt.Sprintf("%s: %s · %s", v.Verdict.Word, r.Model, v.What))
+	v.Facts = factsOf(r)
+	for _, l := range r.LeftOut {
+		v.Left = append(v.Left, left{Count: whole(l.Count) + " " + l.Unit, Reason: strings.ReplaceAll(l.Reason, "_", " "), Detail: l.Detail, Examples: strings.Join(l.Examples, ", ")})
+	}
+	for _, p := range r.History {
+		t := tile{label: labelOf(p.Verdict), Window: p.Window, Here: p.Window == r.Window.ID}
+		if p.Rows == 0 {
+			t.label = label{"empty", "·", "No rows"}
+		}
+		t.Title = fmt.Sprintf("%s: %s, %s rows", p.Window, strings.ToLower(t.Word), whole(p.Rows))
+		v.History = append(v.History, t)
+	}
+	v.State = []fact{{"Model before", stateOf(&r.Standing.Before)}, {"Model now", stateOf(&r.Standing.After)}}
+	for i := range r.Columns {
+		v.Columns = append(v.Columns, columnOf(&r.Columns[i]))
+	}
+	rank := map[string]int{"drift": 0, "unknown": 1, "ok": 2, "off": 3}
+	slices.SortStableFunc(v.Columns, func(a, b column) int { return cmp.Compare(rank[a.Class], rank[b.Class]) })
+	for i := range v.Columns {
+		v.Columns[i].ID = fmt.Sprintf("column-%d", i+1)
+	}
+	return v
+}
+
+func factsOf(r *drift.Report) []fact {
+	facts := []fact{{"Rows compared", whole(r.Rows.Compared)}}
+	if r.Rows.In != r.Rows.Compared {
+		facts = append(facts, fact{"Rows in", whole(r.Rows.In)})
+	}
+	if r.Rows.Effective > 0 && uint64(r.Rows.Effective) != r.Rows.Compared {
+		facts = append(facts, fact{"Worth, after sampling", number(r.Rows.Effective)})
+	}
+	if r.Version > 0 {
+		facts = append(facts, fact{"Version", fmt.Sprint(r.Version)})
+	}
+	if r.Baseline.Rows > 0 {
+		facts = append(facts, fact{"Baseline rows", whole(r.Baseline.Rows)})
+	}
+	if r.Gates > 0 {
+		facts = append(facts, fact{"False alarms", fmt.Sprintf("at most %s of clean jobs, over %d gates", percent(r.Alpha), r.Gates)})
+	}
+	if r.RowsNeeded > 0 {
+		facts = append(facts, fact{"Rows needed", "about " + whole(uint64(r.RowsNeeded))})
+	}
+	if r.Rows.Requests > 0 {
+		facts = append(facts, fact{"Requests", fmt.Sprintf("%s, %s failed", whole(r.Rows.Requests), whole(r.Rows.Errors))})
+	}
+	if !r.Window.Start.IsZero() {
+		const minute = "2006-01-02 15:04"
+		facts = append(facts, fact{"Time", r.Window.Start.UTC().Format(minute) + " to " + r.Window.End.UTC().Format(minute) + " UTC"})
+	}
+	return append(facts, fact{"Report", fmt.Sprintf("%s, revision %d", r.ID, r.Revision)})
+}
+
+func stateOf(s *drift.Standing) string {
+	text := string(s.Model)
+	if d := s.Drifted(); len(d) > 0 {
+		text += " (" + strings.Join(d, ", ") + ")"
+	}
+	return text
+}
+
+func columnOf(c *drift.Column) column {
+	v := column{Name: c.Name, Kind: string(c.Kind), label: labelOf(c.Verdict), Note: c.Note}
+	if c.Score {
+		v.Kind = "score, " + v.Kind
+	}
+	if !c.Gating {
+		v.label = offLabel
+	}
+	if c.Off != "" {
+		v.Note = "Does not gate: " + c.Off + "."
+	} else if v.Note != "" {
+		v.Note = strings.ToUpper(v.Note[:1]) + v.Note[1:] + "."
+	}
+	if c.DesignEffect > 0 {
+		v.Note = strings.TrimSpace(v.Note + fmt.Sprintf(" Rows count as 1/%s each: they depend on one another.", number(c.DesignEffect)))
+	}
+	v.Deciding = deciding(c)
+	v.Numbers, v.Bars = numbersOf(&c.Distribution), barsOf(&c.Distribution)
+	for i := range c.Gates {
+		v.Gates = append(v.Gates, gateOf(&c.Gates[i]))
+	}
+	v.Measures = measuresOf(&c.Measures)
+	v.Sides = sidesOf(c)
+	return v
+}
+
+// gateNames are the gates in words.
+var gateNames = map[string]string{
+	drift.GateNumeric: "Distribution (Kolmogorov-Smirnov)", drift.GateCategorical: "Shares (total variation)",
+	drift.GateUnseen: "New values, above expectation", drift.GateMissing: "Missing", drift.GateWrongType: "Wrong type",
+}
+
+func gateLabel(a gate.Answer) label {
+	switch a {
+	case gate.Yes:
+		return labelOf(drift.Drifted)
+	case gate.No:
+		return labelOf(drift.NoDrift)
+	}
+	return labelOf(drift.NotEnoughData)
+}
+
+func gateOf(g *drift.Gate) gateRow {
+	row := gateRow{label: gateLabel(g.Answer), Name: cmp.Or(gateNames[g.Name], g.Name), Value: short(g.Value),
+		Interval: short(max(g.Lo, -1)) + " to " + short(min(g.Hi, 1)), Tolerance: short(g.Bound), Rows: whole(uint64(max(0, g.N))), Reason: g.Reason, Plot: plotOf(g)}
+	switch {
+	case g.Answer != gate.Unknown:
+		row.Needed = "–"
+	case g.RowsNeeded > 0:
+		row.Needed = whole(uint64(g.RowsNeeded))
+	default:
+		row.Needed = "cannot say"
+	}
+	return row
+}
+
+// deciding is the gate that made the verdict: the first that drifted, else the one nearest to its tolerance.
+func deciding(c *drift.Column) string {
+	best, ratio := "", -1.0
+	for i := range c.Gates {
+		g := &c.Gates[i]
+		text := fmt.Sprintf("%s %s, tolerance %s", cmp.Or(gateNames[g.Name], g.Name), short(g.Value), short(g.Bound))
+		if g.Answer == gate.Yes {
+			return text
+		}
+		near := g.Value / g.Bound
+		if g.Answer == gate.Unknown && c.Verdict == drift.NotEnoughData {
+			near += 1e6
+		}
+		if near > ratio {
+			best, ratio = text, near
+		}
+	}
+	return best
+}
+
+func measuresOf(m *drift.Measures) []fact {
+	var out []fact
+	add := func(name string, x *float64, format func(float64) string) {
+		if x != nil {
+			out = append(out, fact{name, format(*x)})
+		}
+	}
+	add("Population stability index (PSI)", m.PSI, short)
+	add("PSI that 95 % of clean windows stay below", m.PSINull, short)
+	add("Jensen-Shannon distance, base 2", m.JensenShannon, short)
+	add("Wasserstein distance over σ, approximate", m.Wasserstein, short)
+	add("Kolmogorov-Smirnov p-value", m.KSPValue, pvalue)
+	if m.ChiSquare != nil {
+		add("Chi-square p-value", &m.ChiSquare.PValue, pvalue)
+		add("Cramér's V", &m.ChiSquare.CramersV, short)
+	}
+	add("p-value adjusted over columns, exploratory", m.Exploratory, pvalue)
+	add("Share of values that vanished, above expectation", m.Vanished, percent)
+	return out
+}
+
+func sidesOf(c *drift.Column) []side {
+	out := []side{{"Rows", whole(c.Reference.Rows), whole(c.Current.Rows)},
+		{"Missing", ofRows(c.Reference.Missing, c.Reference.Rows), ofRows(c.Current.Missing, c.Current.Rows)},
+		{"Wrong type", ofRows(c.Reference.WrongType, c.Reference.Rows), ofRows(c.Current.WrongType, c.Current.Rows)}}
+	if c.Reference.Unseen+c.Current.Unseen > 0 || c.Kind == "categorical" {
+		out = append(out, side{"New values", "–", ofRows(c.Current.Unseen, c.Current.Rows)})
+	}
+	if c.Reference.Infinite+c.Current.Infinite > 0 {
+		out = append(out, side{"Infinite", ofRows(c.Reference.Infinite, c.Reference.Rows), ofRows(c.Current.Infinite, c.Current.Rows)})
+	}
+	for _, x := range []struct {
+		name     string
+		ref, cur *float64
+	}{{"Least", c.Reference.Min, c.Current.Min}, {"Mean", c.Reference.Mean, c.Current.Mean}, {"Largest", c.Reference.Max, c.Current.Max}} {
+		if x.ref != nil || x.cur != nil {
+			out = append(out, side{x.name, optional(x.ref), optional(x.cur)})
+		}
+	}
+	return out
+}
