@@ -1,5 +1,6 @@
 // Command tidegate is the command line of Tidegate: it registers versions, moves
-// the pointer that says which one serves, sends predictions, and examines a stack.
+// the pointer that says which one serves, sends predictions, and examines a stack;
+// and, on files alone, counts rows, judges drift and exports captures.
 // See `tidegate --help`; the commands are in internal/command.
 package main
 

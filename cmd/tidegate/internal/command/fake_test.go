@@ -29,6 +29,7 @@ import (
 // functions, and an API that adds columns. Its clock moves a second per call.
 type cloud struct {
 	store  *blob.Memory
+	data   *blob.Memory
 	reg    *registry.Registry
 	api    *httptest.Server
 	env    Env
@@ -43,7 +44,7 @@ type cloud struct {
 
 func newCloud(t *testing.T) *cloud {
 	t.Helper()
-	c := &cloud{store: &blob.Memory{}, clock: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), fail: func(string) error { return nil }}
+	c := &cloud{store: &blob.Memory{}, data: &blob.Memory{}, clock: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), fail: func(string) error { return nil }}
 	c.store.Now = func() time.Time { return c.clock }
 	c.reg = registry.New(c.store, registry.Options{Now: func() time.Time { return c.clock }, NewID: c.newID})
 	c.api = httptest.NewServer(http.HandlerFunc(c.serve))
@@ -58,7 +59,7 @@ func newCloud(t *testing.T) *cloud {
 			}
 			return &stack.Stack{
 				Outputs: stack.Outputs{ApiEndpoint: c.api.URL, RegistryBucketName: "registry", RegisterFunctionName: "register", PromoteFunctionName: "promote"},
-				Name:    o.Name, Registry: c.store, Data: &blob.Memory{}, Lambda: c, NewID: c.newID,
+				Name:    o.Name, Registry: c.store, Data: c.data, Lambda: c, NewID: c.newID,
 				Bucket: func(string) blob.Store { return c.store },
 			}, nil
 		},

@@ -1,0 +1,70 @@
+package tables
+
+import (
+	"bytes"
+	"context"
+	"io"
+
+	"github.com/tidegate/tidegate/shared/fault"
+	"github.com/tidegate/tidegate/shared/profile"
+)
+
+// part is what one builder froze: some of the columns, over all rows.
+type part struct {
+	columns []profile.Column
+	report  Report
+}
+
+// split deals the columns out to builders. Parquet columns lie apart, so each
+// worker reads its own; a text file is read as a whole, by one.
+func (s *Set) split(specs []profile.Spec, workers int) [][]profile.Spec {
+	for _, f := range s.Files {
+		if !f.isParquet() {
+			workers = 1
+		}
+	}
+	workers = max(1, min(workers, len(specs)))
+	parts := make([][]profile.Spec, workers)
+	for i, spec := range specs {
+		parts[i%workers] = append(parts[i%workers], spec)
+	}
+	return parts
+}
+
+// build freezes some columns of all files.
+func (s *Set) build(ctx context.Context, specs []profile.Spec) (*part, error) {
+	builder, err := profile.NewBuilder(specs)
+	if err != nil {
+		return nil, err
+	}
+	p := &part{}
+	absent := newAbsences()
+	for _, f := range s.Files {
+		one, err := profile.CountSource(ctx, f, builder, nil)
+		if err != nil {
+			return nil, f.refused(err)
+		}
+		one.LeftOut, one.Extra = nil, nil // found with the kinds, for all columns at once
+		p.report.add(f, one, absent)
+	}
+	p.report.finish(absent)
+	p.columns = builder.Freeze(p.report.Rows).Columns
+	return p, nil
+}
+
+// format tells CSV from NDJSON, and refuses what is no text at all. Damaged
+// compression is told when the rows are read.
+func (f *File) format() (profile.Format, error) {
+	r, err := profile.Decompress(io.NewSectionReader(f.f, 0, f.size))
+	if err != nil {
+		return "", fault.Wrap(err, fault.InvalidArgument, "the file looks compressed, but cannot be read: %v", err)
+	}
+	defer r.Close()
+	format, text := profile.Detect(r)
+	head := make([]byte, 512)
+	n, _ := io.ReadFull(text, head) // an error shows again when the rows are read
+	if bytes.IndexByte(head[:n], 0) >= 0 {
+		return "", fault.New(fault.InvalidArgument, "neither Parquet nor text (CSV with a header, or NDJSON); convert it to one of them")
+	}
+	return format, nil
+}

@@ -1,0 +1,140 @@
+package tables
+
+import (
+	"context"
+	"io"
+	"sync"
+
+	"github.com/tidegate/tidegate/shared/profile"
+)
+
+// Count counts the rows of the set on b's cells.
+func (s *Set) Count(ctx context.Context, b *profile.Baseline, o Options) (*profile.Tally, Report, error) {
+	s.watch(o.Read)
+	jobs, err := s.jobs(b)
+	if err != nil {
+		return nil, Report{}, err
+	}
+	total := profile.NewTally(b)
+	var mu sync.Mutex // of total
+	err = each(ctx, o.workers(), len(jobs), func(ctx context.Context, next func() (int, bool)) error {
+		own := profile.NewTally(b)
+		for i, ok := next(); ok; i, ok = next() {
+			if err := jobs[i].count(ctx, own); err != nil {
+				return jobs[i].file.refused(err)
+			}
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		return total.Merge(own)
+	})
+	if err != nil {
+		return nil, Report{}, err
+	}
+	return total, summed(jobs), nil
+}
+
+func (s *Set) watch(read func(int64)) {
+	for _, f := range s.Files {
+		f.read = read
+	}
+}
+
+// job is a part of the set that one worker reads: a row group, or a whole text file.
+type job struct {
+	file    *File
+	parquet *profile.ParquetFile // nil for text
+	group   int
+	first   bool // of its file: carries what is the same for all parts
+	report  profile.Report
+}
+
+// jobs splits the set. Files without row groups are one job, so that they are reported.
+func (s *Set) jobs(b *profile.Baseline) ([]*job, error) {
+	names := profile.NewTally(b).Columns()
+	var jobs []*job
+	for _, f := range s.Files {
+		if !f.isParquet() {
+			if _, err := f.format(); err != nil {
+				return nil, f.refused(err)
+			}
+			jobs = append(jobs, &job{file: f, first: true})
+			continue
+		}
+		pf, err := profile.OpenParquet(f, f.size, names)
+		if err != nil {
+			return nil, f.refused(err)
+		}
+		for g := range max(1, pf.RowGroups()) {
+			jobs = append(jobs, &job{file: f, parquet: pf, group: g, first: g == 0})
+		}
+	}
+	return jobs, nil
+}
+
+func (j *job) count(ctx context.Context, t *profile.Tally) (err error) {
+	if j.parquet == nil {
+		j.report, err = profile.CountSource(ctx, j.file, t, nil)
+		return err
+	}
+	j.report = profile.Report{LeftOut: j.parquet.LeftOut, Extra: j.parquet.Extra, Absent: j.parquet.Absent}
+	if j.group < j.parquet.RowGroups() {
+		j.report.Rows, err = j.parquet.Count(ctx, t, j.group)
+	}
+	return err
+}
+
+// summed makes the report of the set from those of its jobs, file by file.
+func summed(jobs []*job) Report {
+	var out Report
+	absent := newAbsences()
+	for i := 0; i < len(jobs); {
+		one := jobs[i].report
+		k := i + 1
+		for ; k < len(jobs) && jobs[k].file == jobs[i].file; k++ {
+			one.Rows += jobs[k].report.Rows
+		}
+		out.add(jobs[i].file, one, absent)
+		i = k
+	}
+	out.finish(absent)
+	return out
+}
+
+// isParquet looks at the first bytes, as profile.Detect does.
+func (f *File) isParquet() bool {
+	var magic [4]byte
+	n, err := f.f.ReadAt(magic[:], 0)
+	return (err == nil || err == io.EOF) && string(magic[:n]) == "PAR1"
+}
+
+// each runs work on so many workers; next hands out 0…n−1, each once. The first
+// error ends all.
+func each(ctx context.Context, workers, n int, work func(ctx context.Context, next func() (int, bool)) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var mu sync.Mutex
+	at := 0
+	next := func() (int, bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		if at >= n || ctx.Err() != nil {
+			return 0, false
+		}
+		at++
+		return at - 1, true
+	}
+	var group sync.WaitGroup
+	for range min(workers, max(n, 1)) {
+		group.Go(func() {
+			if err := work(ctx, next); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	group.Wait()
+	if ctx.Err() == nil {
+		return nil
+	}
+	return context.Cause(ctx)
+}
