@@ -35,7 +35,7 @@ REGION = "us-east-1"
 # Marks every process of an instance, so that a process id that was used again by something else is never signalled.
 MARK = "TIDEGATE_INSTANCE"
 # What the build reads. Tests and generated files do not change what is deployed.
-SOURCES = ("template.yaml", "samconfig.toml", "Makefile", "go.mod", "go.sum", "functions", "shared", "layers",
+SOURCES = ("template.yaml", "samconfig.toml", "Makefile", "go.mod", "go.sum", "functions", "shared", "layers", "statemachines",
            "scripts/lib.sh", "scripts/build-function", "scripts/build-onnxruntime-layer", "scripts/build-training-layer",
            "scripts/requirements/zig.txt")
 NOT_SOURCES = ("_test.go", ".pyc", ".md")
