@@ -16,6 +16,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/tidegate/tidegate/shared/drift"
 	"github.com/tidegate/tidegate/shared/fault"
 	"github.com/tidegate/tidegate/shared/registry"
 )
@@ -88,6 +89,9 @@ func (p *Promoter) change(ctx context.Context, in *PromoteIn) (registry.Change, 
 		settings, err := registry.ParseSettings(in.Settings)
 		if err != nil {
 			return registry.Change{}, under("settings", err)
+		}
+		if _, err := drift.ParsePolicy(settings.Drift); err != nil { // the registry keeps it as it is
+			return registry.Change{}, under("settings.drift", err)
 		}
 		digest, err := p.Registry.PutSettings(ctx, in.Model, settings)
 		return registry.Configure(digest), err

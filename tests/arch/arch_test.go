@@ -26,15 +26,15 @@ var storeys = [][]string{
 	{"registry"},
 	{"inference"},
 	{"capture"},
-	{"profile", "outcome", "registration"},
-	{"drift", "evaluation", "training"},
-	{"rollout"},
+	{"profile", "outcome"},
+	{"registration", "drift", "evaluation", "training"},
+	{"rollout", "monitor"},
 	{"httpapi"},
 	{"telemetry", "lambdaapi"},
 }
 
 // adapters sit beside the port they serve and are wired in by programs alone.
-var adapters = []string{"awsenv", "blob/s3", "inference/onnx", "inference/remote", "stream/firehose", "stream/eventbridge"}
+var adapters = []string{"awsenv", "blob/s3", "inference/onnx", "inference/remote", "stream/firehose", "stream/eventbridge", "stream/sns"}
 
 // leaves use nothing but the standard library.
 var leaves = []string{"fault", "tensor", "gate", "sketch"}
