@@ -28,6 +28,7 @@ type demo struct {
 	root, memo, facts string
 	singles, hundreds int
 	concurrency       int
+	wait              bool // for the window of April's requests to close
 	patience          time.Duration
 	chapters          int
 }
@@ -59,6 +60,7 @@ type Facts struct {
 		P50 float64 `json:"p50"`
 		P99 float64 `json:"p99"`
 	} `json:"latency_ms"`
+	Drift []Judged `json:"drift"`
 }
 
 func (d *demo) tell(ctx context.Context, file string) error {
@@ -81,7 +83,12 @@ func (d *demo) tell(ctx context.Context, file string) error {
 	if err := d.serve(ctx, reg, manifest); err != nil {
 		return err
 	}
+	april := span{from: time.Now()}
 	holds := d.predict(ctx, all, &facts)
+	april.to = time.Now()
+	if holds == nil {
+		holds = d.watchDrift(ctx, all, &facts, &april)
+	}
 	if err := writeFacts(d.facts, facts); err != nil {
 		return errors.Join(holds, err)
 	}
@@ -113,6 +120,7 @@ What to try next (. .local/stack/env sets the endpoint and the dummy keys of the
    go run ./cmd/tidegate status `+modelName+`              which version serves
    go run ./cmd/tidegate version list `+modelName+`        what was registered, and its parity with the trainer
    go run ./cmd/tidegate log `+modelName+`                 who moved the pointer, when and why
+   go run ./cmd/tidegate export `+modelName+` --help       the captures of a window as Parquet
    go run ./cmd/tidegate doctor                      the store's compare-and-swap, permissions, health
    go run ./cmd/tidegate proxy --port 8000           a local port for any Triton or TensorFlow-Serving client
    curl `+d.ApiEndpoint+`/v2/models/`+modelName+`

@@ -45,6 +45,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	singles := flags.Int("singles", 300, "requests of one row")
 	hundreds := flags.Int("hundreds", 90, "requests of a hundred rows")
 	concurrency := flags.Int("concurrency", 4, "requests at once")
+	wait := flags.Bool("wait", true, "wait for the window of April's requests to close (at most five minutes) and judge it")
 	patience := flags.Duration("patience", 3*time.Minute, "how long no capture may land before the rest counts as missing")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -55,7 +56,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	}
 	d := demo{
 		Stack: s, out: out, errs: errs, interactive: isTerminal(errs), root: *root, memo: *memo, facts: *facts,
-		singles: *singles, hundreds: *hundreds, concurrency: *concurrency, patience: *patience,
+		singles: *singles, hundreds: *hundreds, concurrency: *concurrency, patience: *patience, wait: *wait,
 	}
 	return d.tell(ctx, *file)
 }

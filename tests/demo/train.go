@@ -171,6 +171,18 @@ func (d *demo) serve(ctx context.Context, reg *registry.Registry, m registry.Man
 	} else {
 		return fmt.Errorf("version %d is the champion and version %d was trained now; traffic moves to it by a rollout, or start again: make down && make demo", c.Version, m.Version)
 	}
+	if state.SettingsDigest != "" {
+		return nil
+	}
+	if state, _, err = reg.State(ctx, modelName); err != nil {
+		return err
+	}
+	_, err = d.Move(ctx, rollout.PromoteIn{Model: modelName, Kind: registry.KindConfigure, Settings: json.RawMessage(policy), SeenGeneration: state.Generation,
+		Actor: actor, Reason: "short windows, for the demo"})
+	if err != nil {
+		return fmt.Errorf("configure: %w", err)
+	}
+	d.say("Drift is judged in windows of five minutes here; by default a window is a day.")
 	return nil
 }
 

@@ -3,11 +3,13 @@ package local
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -155,6 +157,11 @@ func TestDemoFacts(t *testing.T) {
 		Sent     struct{ Requests, Rows int }                        `json:"sent"`
 		Errors   int                                                 `json:"errors"`
 		Captured struct{ Rows, Missing, Duplicates, Mismatched int } `json:"captured"`
+		Drift    []struct {
+			Window, Verdict string
+			Rows            int
+			Columns         []string
+		} `json:"drift"`
 	}
 	if err := json.Unmarshal(text, &facts); err != nil {
 		t.Fatal(err)
@@ -162,6 +169,16 @@ func TestDemoFacts(t *testing.T) {
 	c := facts.Captured
 	if facts.Sent.Rows < 27_000 || c.Rows != facts.Sent.Rows || c.Missing+c.Duplicates+c.Mismatched+facts.Errors != 0 {
 		t.Errorf("sent and captured: %s", text)
+	}
+	// What really drifts in these flights: tail numbers of new aircraft, in every month.
+	for i, month := range facts.Drift {
+		if i < 8 && (month.Window != fmt.Sprintf("2013-%02d", 5+i) || month.Rows < 27_000 || month.Verdict != "drift" || !slices.Contains(month.Columns, "tailnum") ||
+			slices.Contains(month.Columns, "distance")) {
+			t.Errorf("drift of month %d: %+v", 5+i, month)
+		}
+	}
+	if len(facts.Drift) < 8 {
+		t.Errorf("%d windows were judged", len(facts.Drift))
 	}
 	if facts.Parity.Rows != facts.Holdout.Rows || facts.Parity.MaxAbsDiff > 1e-5 || facts.Holdout.ROCAUC < 0.85 || facts.Holdout.ROCAUC > 1 {
 		t.Errorf("holdout and parity: %s", text)

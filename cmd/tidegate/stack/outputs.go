@@ -24,6 +24,9 @@ type Outputs struct {
 	PromoteFunctionName  string
 	TrainFunctionName    string
 	AnnounceFunctionName string
+	ProfileFunctionName  string
+	DriftFunctionName    string
+	DriftMachineArn      string
 }
 
 // Describer is the part of CloudFormation that discovery needs.

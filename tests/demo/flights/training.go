@@ -49,6 +49,30 @@ func TrainingSet(fs []Flight) (data, schema []byte, err error) {
 	return buf.Bytes(), schema, err
 }
 
+// Batch writes what is known of fs when they leave the gate, as a CSV.
+func Batch(fs []Flight) ([]byte, error) {
+	inputs := Inputs()
+	var buf bytes.Buffer
+	w := csv.NewWriter(&buf)
+	record := make([]string, len(inputs))
+	for k, in := range inputs {
+		record[k] = in.Name
+	}
+	if err := w.Write(record); err != nil {
+		return nil, err
+	}
+	for i := range fs {
+		for k, in := range inputs {
+			record[k] = in.cell(&fs[i])
+		}
+		if err := w.Write(record); err != nil {
+			return nil, err
+		}
+	}
+	w.Flush()
+	return buf.Bytes(), w.Error()
+}
+
 func (in Input) cell(f *Flight) string {
 	if in.Number != nil {
 		return strconv.FormatFloat(in.Number(f), 'g', -1, 32)

@@ -1,0 +1,237 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/tidegate/tidegate/shared/blob"
+	"github.com/tidegate/tidegate/shared/drift"
+	"github.com/tidegate/tidegate/shared/drift/watch"
+	"github.com/tidegate/tidegate/shared/fault"
+	"github.com/tidegate/tidegate/tests/demo/flights"
+)
+
+// policy is that of the demo: nobody wants to wait for the end of a day.
+const policy = `{"drift":{"window_minutes":5,"lateness_minutes":0}}`
+
+const demoWindow = 5 * time.Minute
+
+// Judged is one report, for programs.
+type Judged struct {
+	Window  string   `json:"window"` // the month of the flights
+	Rows    uint64   `json:"rows"`
+	Verdict string   `json:"verdict"`
+	Columns []string `json:"columns"` // that drifted
+}
+
+// watchDrift drops the months after April as batches, each of which starts the
+// drift machine by itself, and then looks at the window of April's requests.
+func (d *demo) watchDrift(ctx context.Context, all []flights.Flight, facts *Facts, april *span) error {
+	d.chapter("Drop May to December as batches")
+	d.say("Each file under batches/%s/ starts the drift machine by itself: plan, count on the cells that were frozen when the version was registered, judge.", modelName)
+	d.say("%-9s %7s  %-16s %-38s %s", "month", "rows", "verdict", "drifted", "undecided")
+	bar := d.bar(8, "judging months")
+	for month := 5; month <= 12; month++ {
+		report, err := d.month(ctx, all, month)
+		if err != nil {
+			return err
+		}
+		bar.Add(1)
+		d.report(time.Month(month).String(), report)
+		facts.Drift = append(facts.Drift, judged(fmt.Sprintf("2013-%02d", month), report))
+		if err := d.keepPage(ctx, month, report); err != nil {
+			return err
+		}
+	}
+	bar.Finish()
+	d.say("Each report has a page; open %s in a browser.", d.shown("2013-07.html"))
+	return d.endpointWindow(ctx, facts, april)
+}
+
+// month drops the flights of a month, unless they lie there already, and waits for the report.
+func (d *demo) month(ctx context.Context, all []flights.Flight, month int) (*drift.Report, error) {
+	usable := flights.Departed(flights.Of(all, month))
+	rows, err := flights.Batch(usable)
+	if err != nil {
+		return nil, err
+	}
+	key := fmt.Sprintf("batches/%s/2013-%02d-%s.csv", modelName, month, digest(rows)[:8])
+	_, err = d.Data.Put(ctx, key, rows, blob.Once())
+	if err != nil && !fault.Is(err, fault.FailedPrecondition) {
+		return nil, err
+	}
+	info, err := d.Data.Head(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	report, err := d.reportOf(ctx, info)
+	if err != nil {
+		return nil, fmt.Errorf("the batch %s: %w", key, err)
+	}
+	if report.Rows.In != uint64(len(usable)) {
+		return nil, fmt.Errorf("the batch %s has %d rows and the report tells of %d", key, len(usable), report.Rows.In)
+	}
+	return report, nil
+}
+
+// reportOf waits for the report of the batch that is one object.
+func (d *demo) reportOf(ctx context.Context, object blob.Info) (*drift.Report, error) {
+	end := time.Now().Add(d.patience)
+	for {
+		job, err := d.jobOf(ctx, object)
+		if err == nil && job != "" {
+			if report, err := d.stored(ctx, "reports/drift/"+modelName+"/"+job+"/"); err != nil || report != nil {
+				return report, err
+			}
+		}
+		if err != nil || time.Now().After(end) {
+			return nil, errors.Join(err, fmt.Errorf("no report within %s; look at the executions of the drift machine", d.patience))
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(500 * time.Millisecond):
+		}
+	}
+}
+
+// jobOf finds the plan that holds the object, "" when there is none yet.
+func (d *demo) jobOf(ctx context.Context, object blob.Info) (string, error) {
+	for info, err := range d.Data.List(ctx, "profiles/"+modelName+"/batches/", "") {
+		if err != nil {
+			return "", err
+		}
+		if path.Base(info.Key) != "plan.json" {
+			continue
+		}
+		stored, err := d.Data.Get(ctx, info.Key)
+		if err != nil {
+			return "", err
+		}
+		var plan watch.Plan
+		if err := json.Unmarshal(stored.Body, &plan); err != nil {
+			return "", fmt.Errorf("%s: %w", info.Key, err)
+		}
+		if len(plan.Parts) == 1 && plan.Parts[0].Key == object.Key && plan.Parts[0].VersionID == object.VersionID {
+			return plan.Job, nil
+		}
+	}
+	return "", nil
+}
+
+// stored is the newest revision of the reports under a prefix, nil when there is none.
+func (d *demo) stored(ctx context.Context, prefix string) (newest *drift.Report, err error) {
+	for info, err := range d.Data.List(ctx, prefix, "") {
+		if err != nil {
+			return nil, err
+		}
+		if !strings.HasSuffix(info.Key, ".json") || strings.HasSuffix(info.Key, ".event.json") {
+			continue
+		}
+		object, err := d.Data.Get(ctx, info.Key)
+		if err != nil {
+			return nil, err
+		}
+		report, err := drift.ParseReport(object.Body)
+		if err != nil {
+			return nil, err
+		}
+		if newest == nil || report.Revision > newest.Revision {
+			newest = report
+		}
+	}
+	return newest, nil
+}
+
+func (d *demo) report(name string, r *drift.Report) {
+	d.say("%-9s %7d  %-16s %-38s %s", name, r.Rows.Compared, drift.Words(r.Verdict), list(r.Drifted), list(r.Undecided))
+}
+
+func list(names []string) string {
+	if len(names) == 0 {
+		return "-"
+	}
+	return strings.Join(names, ", ")
+}
+
+func judged(window string, r *drift.Report) Judged {
+	return Judged{Window: window, Rows: r.Rows.Compared, Verdict: string(r.Verdict), Columns: append([]string{}, r.Drifted...)}
+}
+
+func (d *demo) pages() string { return filepath.Join(filepath.Dir(d.facts), "drift") }
+
+// shown is the path of a page, as short as it can be typed.
+func (d *demo) shown(name string) string {
+	full := filepath.Join(d.pages(), name)
+	if here, err := os.Getwd(); err == nil {
+		if short, err := filepath.Rel(here, full); err == nil {
+			return short
+		}
+	}
+	return full
+}
+
+// keepPage puts the report's page where a browser finds it.
+func (d *demo) keepPage(ctx context.Context, month int, r *drift.Report) error {
+	object, err := d.Data.Get(ctx, "reports/drift/"+modelName+"/"+r.Window.ID+"/"+r.ID+".html")
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(d.pages(), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(d.pages(), fmt.Sprintf("2013-%02d.html", month)), object.Body, 0o644)
+}
+
+// span is when April was sent.
+type span struct{ from, to time.Time }
+
+// endpointWindow judges what came through the endpoint, once the window is closed.
+func (d *demo) endpointWindow(ctx context.Context, facts *Facts, april *span) error {
+	d.chapter("Look at April, which came through the endpoint")
+	first, last := april.from.UTC().Truncate(demoWindow), april.to.UTC().Truncate(demoWindow)
+	closes := last.Add(demoWindow)
+	if !d.wait && time.Now().Before(closes) {
+		d.say("Its window closes at %s UTC; the schedule judges it then. (By default a window is a day.)", closes.Format("15:04"))
+		return nil
+	}
+	err := d.waiting(fmt.Sprintf("the window closes at %s UTC", closes.Format("15:04")), func() error {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Until(closes.Add(2 * time.Second))):
+			return nil
+		}
+	})
+	for at := first; err == nil && !at.After(last); at = at.Add(demoWindow) {
+		var report *drift.Report
+		if report, err = d.judgeWindow(ctx, at.Format("2006-01-02T15-04")); err == nil {
+			d.say("%s: %s", report.Window.ID, report.Summary)
+			facts.Drift = append(facts.Drift, judged("2013-04", report))
+			err = d.keepPage(ctx, 4, report)
+		}
+	}
+	return err
+}
+
+func (d *demo) judgeWindow(ctx context.Context, id string) (*drift.Report, error) {
+	var out watch.Out
+	if err := d.Invoke(ctx, d.DriftFunctionName, watch.In{Model: modelName, Window: id}, &out); err != nil {
+		return nil, fmt.Errorf("drift of %s: %w", id, err)
+	}
+	if len(out.Reports) != 1 {
+		return nil, fmt.Errorf("drift of %s: %d reports", id, len(out.Reports))
+	}
+	report, err := d.stored(ctx, "reports/drift/"+modelName+"/"+id+"/")
+	if err == nil && report == nil {
+		err = fmt.Errorf("drift of %s: the report is not there", id)
+	}
+	return report, err
+}
