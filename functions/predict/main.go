@@ -76,7 +76,7 @@ func build(ctx context.Context, log *slog.Logger, getenv func(string) string) (*
 	if err != nil {
 		return nil, err
 	}
-	rt, err := onnx.Open(onnx.Options{Library: cfg.Library, Threads: onnx.Threads(cfg.MemoryMB, runtime.NumCPU())})
+	rt, err := onnx.Open(onnx.Options{Library: cfg.Library, Threads: onnx.Threads(cfg.MemoryMB, runtime.NumCPU()), Log: log})
 	if err != nil {
 		return nil, err
 	}

@@ -52,7 +52,7 @@ func build(log *slog.Logger, getenv func(string) string) (lambda.Handler, error)
 		return nil, err
 	}
 	memoryMB, _ := strconv.Atoi(getenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")) // 0 outside Lambda: the defaults
-	rt, err := onnx.Open(onnx.Options{Library: cfg.Library, Threads: onnx.Threads(memoryMB, runtime.NumCPU())})
+	rt, err := onnx.Open(onnx.Options{Library: cfg.Library, Threads: onnx.Threads(memoryMB, runtime.NumCPU()), Log: log})
 	if err != nil {
 		return nil, err
 	}

@@ -53,7 +53,7 @@ func (m *model) load(ctx context.Context, ref registry.Ref) (*loaded, error) {
 }
 
 func (m *model) fetch(ctx context.Context, ref registry.Ref) (*loaded, error) {
-	reg := m.fleet.opt.Registry
+	reg, started := m.fleet.opt.Registry, time.Now()
 	manifest, err := reg.Manifest(ctx, m.name, ref.Version)
 	if err != nil {
 		return nil, err
@@ -87,16 +87,20 @@ func (m *model) fetch(ctx context.Context, ref registry.Ref) (*loaded, error) {
 	if d.err != nil {
 		return nil, d.err
 	}
+	fetched := time.Now()
 	session, err := m.fleet.opt.Runtime.Load(ctx, model, d.schema.Signature)
 	if err != nil {
 		return nil, fmt.Errorf("inference: load %s@%d: %w", m.name, ref.Version, err)
 	}
+	opened := time.Now()
 	l := &loaded{ref: ref, schema: d.schema, session: session, bytes: need, at: m.fleet.opt.Now()}
 	l.holders.Store(1)
 	if err := warmUp(ctx, l); err != nil {
 		// Zeros may be no sensible input: registration has run the model on sensible ones.
 		m.fleet.opt.Log.Info("model not warmed up", "model", m.name, "version", ref.Version, "error", err.Error())
 	}
+	m.fleet.opt.Log.Info("model loaded", "model", m.name, "version", ref.Version, "bytes", file.Size, "fetch_us", fetched.Sub(started).Microseconds(),
+		"session_us", opened.Sub(fetched).Microseconds(), "first_run_us", time.Since(opened).Microseconds())
 	return l, nil
 }
 

@@ -20,10 +20,12 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"os"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	ort "github.com/yalue/onnxruntime_go"
 
@@ -41,6 +43,7 @@ type Options struct {
 	Library string // path of libonnxruntime; "" = DefaultLibrary
 	// Threads is how many threads share the operators of one run; 0 = 1. See [Threads].
 	Threads int
+	Log     *slog.Logger // told how long the library took to load; nil logs nothing
 }
 
 // Runtime is the ONNX Runtime of this process.
@@ -70,8 +73,12 @@ func Open(o Options) (*Runtime, error) {
 	defer library.Unlock()
 	if library.path == "" {
 		limitArenas(max(o.Threads, 1))
+		started := time.Now()
 		if err := load(o.Library); err != nil {
 			return nil, err
+		}
+		if o.Log != nil {
+			o.Log.Info("library loaded", "path", o.Library, "version", ort.GetVersion(), "library_us", time.Since(started).Microseconds())
 		}
 		library.path = o.Library
 	}

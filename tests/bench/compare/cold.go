@@ -84,12 +84,12 @@ func (b *bench) coldStarts(ctx context.Context) (map[string]Cold, error) {
 	return out, nil
 }
 
-// stages reads the timings of the function's log line "model loaded": every number whose name ends in _us.
+// stages reads the timings of the function's log lines "library loaded" and "model loaded": every number whose name ends in _us.
 func stages(output string) map[string]float64 {
 	out := map[string]float64{}
 	for line := range strings.Lines(output) {
 		var fields map[string]any
-		if json.Unmarshal([]byte(line), &fields) != nil || fields["msg"] != "model loaded" {
+		if json.Unmarshal([]byte(line), &fields) != nil || fields["msg"] != "model loaded" && fields["msg"] != "library loaded" {
 			continue
 		}
 		for k, v := range fields {

@@ -70,8 +70,8 @@ PASS`
 }
 
 func TestStages(t *testing.T) {
-	output := "not JSON\n" + `{"msg":"model loaded","version":3,"fetch_us":1200,"session_us":300,"model":"m"}` + "\n" + `{"msg":"request","run_us":5}` + "\n"
-	if diff := cmp.Diff(map[string]float64{"fetch": 1200, "session": 300}, stages(output)); diff != "" {
+	output := "not JSON\n" + `{"msg":"library loaded","library_us":20000}` + "\n" + `{"msg":"model loaded","version":3,"fetch_us":1200,"session_us":300,"model":"m"}` + "\n" + `{"msg":"request","run_us":5}` + "\n"
+	if diff := cmp.Diff(map[string]float64{"library": 20000, "fetch": 1200, "session": 300}, stages(output)); diff != "" {
 		t.Error(diff)
 	}
 }
