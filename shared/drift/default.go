@@ -15,11 +15,12 @@ const (
 	offIdentifier = "an identifier: its values hardly repeat"
 	offTime       = "a time: it moves with every window"
 	offCalendar   = "a part of the date that is the same in the whole window"
+	offNoScores   = "the rows hold no scores"
 )
 
 // Rules are the policy's rules for one job, and why each column that does not
-// gate is off. Where the policy does not say, times, identifiers, and parts of the
-// date that are constant in the window are off.
+// gate is off. Where the policy does not say, times, identifiers, parts of the date
+// that are constant in the window, and scores that no row of it has are off.
 func (p *Policy) Rules(b *profile.Baseline, current map[string][]Stratum) (Rules, map[string]string) {
 	r := Rules{Alpha: p.Alpha, Tolerances: p.Tolerances, DesignEffect: p.DesignEffect}
 	off := map[string]string{}
@@ -43,6 +44,8 @@ func (p *Policy) Rules(b *profile.Baseline, current map[string][]Stratum) (Rules
 			why = offTime
 		case isCalendar(c.Name) && constant(current[c.Name]):
 			why = offCalendar
+		case c.Score && allMissing(current[c.Name]):
+			why = offNoScores
 		}
 		if why != "" {
 			off[c.Name] = why
@@ -106,6 +109,16 @@ func datesOnly(values []string) bool {
 func isCalendar(name string) bool {
 	parts := words(name)
 	return len(parts) > 0 && (slices.Contains(calendarParts, parts[len(parts)-1]) || slices.Contains(calendarParts, strings.Join(parts, "")))
+}
+
+// allMissing says whether there are rows and each lacks the column's value: inputs
+// that have not been scored. A NaN, and a value of another type, is an answer.
+func allMissing(strata []Stratum) bool {
+	var rows, missing uint64
+	for _, s := range strata {
+		rows, missing = rows+s.State.Rows, missing+s.State.Missing
+	}
+	return rows > 0 && missing == rows
 }
 
 // constant says whether all rows of the strata that have a value are in one cell.

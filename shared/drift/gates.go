@@ -175,7 +175,7 @@ func categoricalGate(c *profile.Column, ref, cur *Sample, tolerance float64, l l
 	slack := k.mass.hi - k.mass.est
 	g := judge(GateCategorical, t, t-chance-l.c()*spread-slack, t+l.c1()*spread+slack, tolerance, m)
 	g.Reason = fmt.Sprintf("half the sum of the differences of shares; chance alone gives %.4f", chance)
-	if cell, lower := largestCell(k, n, m, l); g.Answer != gate.Yes && lower >= tolerance {
+	if cell, lower := largestCell(k, n, m, tolerance, l); g.Answer != gate.Yes && lower >= tolerance {
 		g.Answer = gate.Yes
 		g.Lo = math.Max(g.Lo, lower)
 		g.Reason = fmt.Sprintf("the share of %s alone has changed by at least %.4f", cellName(c, cell), lower)
@@ -199,14 +199,15 @@ func expectedTotalVariation(p, q []float64) float64 {
 	return sum / 2
 }
 
-// largestCell is the seen cell whose share has surely changed most, and by how much at least.
-func largestCell(k cells, n, m float64, l level) (cell int, lower float64) {
+// largestCell is the seen cell whose share has surely changed most, and by how
+// much at least; 0 where no share differs by the tolerance.
+func largestCell(k cells, n, m, tolerance float64, l level) (cell int, lower float64) {
 	z := l.z(len(k.ref))
 	for i := range k.ref {
-		if i == k.unseen {
+		if i == k.unseen || math.Abs(k.cur[i]/m-k.ref[i]/n) < tolerance {
 			continue // unseen values have their own gate
 		}
-		iv := stat.Newcombe(k.cur[i], m, k.ref[i], n, z)
+		iv := difference(k.cur[i], m, k.ref[i], n, z)
 		if least := math.Max(iv.Lo, -iv.Hi); least > lower {
 			cell, lower = i, least
 		}
@@ -236,13 +237,19 @@ func unseenGate(c *profile.Column, ref, cur *Sample, tolerance float64, l level)
 	k := cur.Cells[c.Cells.Unseen()]
 	u := k / m
 	mass := goodTuring(c, float64(c.State.Values()), l.z(1))
-	lower, upper := stat.Wilson(k, m, l.z(1)), stat.Wilson(k, m, l.z1())
-	excess := u - mass.est
 	tolerance = math.Max(tolerance, mass.est/2)
-	g := judge(GateUnseen, excess,
-		excess-math.Hypot(u-lower.Lo, mass.hi-mass.est),
-		excess+math.Hypot(upper.Hi-u, mass.est-mass.lo), tolerance, m)
+	strict, loose := l.z(1), l.z1()
+	lower := func(k, m float64) float64 {
+		return k/m - mass.est - math.Hypot(k/m-limits(k, m, strict).Lo, mass.hi-mass.est)
+	}
+	upper := func(k, m float64) float64 {
+		return k/m - mass.est + math.Hypot(stat.Wilson(k, m, loose).Hi-k/m, mass.est-mass.lo)
+	}
+	g := judge(GateUnseen, u-mass.est, lower(k, m), upper(k, m), tolerance, m)
 	g.Reason = fmt.Sprintf("%.4f of the values are new, %.4f were to be expected", u, mass.est)
+	if g.Answer == gate.Unknown {
+		g.RowsNeeded = sharesNeeded(g.Value, tolerance, u, lower, upper)
+	}
 	return g
 }
 
@@ -252,11 +259,44 @@ func shareGate(name string, curK, curN, refK, refN, tolerance float64, l level) 
 		return undecided(name, tolerance, "the window has no rows")
 	}
 	d := share(curK, curN) - share(refK, refN)
-	strict := stat.Newcombe(curK, curN, refK, refN, l.z(1))
-	loose := stat.Newcombe(curK, curN, refK, refN, l.z1())
-	g := judge(name, math.Abs(d), math.Max(strict.Lo, -strict.Hi), math.Max(loose.Hi, -loose.Lo), tolerance, curN)
+	strict, loose := l.z(1), l.z1()
+	lower := func(k, m float64) float64 {
+		iv := difference(k, m, refK, refN, strict)
+		return math.Max(iv.Lo, -iv.Hi)
+	}
+	upper := func(k, m float64) float64 {
+		iv := stat.Newcombe(k, m, refK, refN, loose)
+		return math.Max(iv.Hi, -iv.Lo)
+	}
+	g := judge(name, math.Abs(d), lower(curK, curN), upper(curK, curN), tolerance, curN)
 	g.Reason = fmt.Sprintf("%.4f of the rows, %.4f at the baseline", share(curK, curN), share(refK, refN))
+	if g.Answer == gate.Unknown {
+		g.RowsNeeded = sharesNeeded(g.Value, tolerance, share(curK, curN), lower, upper)
+	}
 	return g
+}
+
+// exactBelow is the number of rows of a side below which its share has exact limits
+// on the side of drift. Wilson's are right on average over shares: of a handful of
+// rows one is enough for them (its lower limit for 1 of 1 at z = 3 is 0.1), and they
+// would call drift what a few per cent of clean rows hold. From here on drift is said
+// with at most 1.3 times alpha/T where a share differs by just 0.01.
+const exactBelow = 1000
+
+// limits are those of the share k/n on the side of drift.
+func limits(k, n, z float64) stat.Interval {
+	if n < exactBelow {
+		return stat.ClopperPearson(k, n, z)
+	}
+	return stat.Wilson(k, n, z)
+}
+
+// difference is the interval of k1/n1 − k2/n2 on the side of drift: Newcombe's, with the limits of each side.
+func difference(k1, n1, k2, n2, z float64) stat.Interval {
+	if n1 <= 0 || n2 <= 0 {
+		return stat.Interval{Lo: -1, Hi: 1}
+	}
+	return stat.Hybrid(k1/n1, limits(k1, n1, z), k2/n2, limits(k2, n2, z))
 }
 
 func undecided(name string, tolerance float64, reason string) Gate {
@@ -280,6 +320,40 @@ func rowsNeeded(d, tolerance, slack, n float64, l level) int64 {
 	return int64(math.Ceil(n * k * k / (n*a*a - k*k)))
 }
 
+// sharesNeeded is the number of rows of a window that would decide a gate of a
+// share, were the share to stay at u: the fewest with which both counts at the ends
+// of its usual range do. lower and upper are the gate's limits for k of m rows, d its
+// distance. 0 says that no window decides.
+func sharesNeeded(d, tolerance, u float64, lower, upper func(k, m float64) float64) int64 {
+	decides := func(m float64) bool {
+		usual := marginShare * math.Sqrt(m*u*(1-u))
+		for _, k := range []float64{math.Max(0, math.Floor(m*u-usual)), math.Min(m, math.Ceil(m*u+usual))} {
+			if d >= tolerance && lower(k, m) < tolerance || d < tolerance && upper(k, m) >= tolerance {
+				return false
+			}
+		}
+		return true
+	}
+	hi := int64(1)
+	for !decides(float64(hi)) {
+		if hi *= 2; hi > mostNeeded {
+			return 0
+		}
+	}
+	lo := hi / 2 // does not decide, or is 0
+	for hi-lo > 1 {
+		if mid := lo + (hi-lo)/2; decides(float64(mid)) {
+			hi = mid
+		} else {
+			lo = mid
+		}
+	}
+	return hi
+}
+
+// mostNeeded is a number of rows beyond which a window might as well be endless.
+const mostNeeded = 1 << 40
+
 // The margins make the stated number of rows decide in at least 85 % of windows
 // rather than in half of them. Above the tolerance the measured distance falls
 // short of d by a normal deviation of at most ½ spread: 0.64 is beyond its 85th
@@ -289,4 +363,6 @@ func rowsNeeded(d, tolerance, slack, n float64, l level) int64 {
 const (
 	marginAbove = 0.64
 	marginBelow = 1.22
+	// marginShare leaves 85 % of the counts of a share between both ends.
+	marginShare = 1.44
 )

@@ -209,7 +209,10 @@ func (r *Report) leaveOut(job *Job) {
 }
 
 func (r *Report) sentence(noBaseline bool) string {
-	compared := count(r.Rows.Compared, UnitRows)
+	compared, do := count(r.Rows.Compared, UnitRows), "do"
+	if r.Rows.Compared == 1 {
+		do = "does"
+	}
 	switch {
 	case noBaseline && r.Rows.In > 0:
 		return fmt.Sprintf("Not judged: none of the %s belongs to a version with a baseline.", count(r.Rows.In, UnitRows))
@@ -224,9 +227,9 @@ func (r *Report) sentence(noBaseline bool) string {
 	case r.Gates == 0:
 		return "Not judged: no column gates."
 	case r.RowsNeeded > 0:
-		return fmt.Sprintf("Not enough data: %s do not decide %s; about %d would, if the distances stay as they are.", compared, list(r.Undecided), r.RowsNeeded)
+		return fmt.Sprintf("Not enough data: %s %s not decide %s; about %d would, if the distances stay as they are.", compared, do, list(r.Undecided), r.RowsNeeded)
 	}
-	return fmt.Sprintf("Not enough data: %s do not decide %s.", compared, list(r.Undecided))
+	return fmt.Sprintf("Not enough data: %s %s not decide %s.", compared, do, list(r.Undecided))
 }
 
 // list writes at most five names.

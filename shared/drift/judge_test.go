@@ -3,7 +3,9 @@ package drift
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -168,6 +170,68 @@ func TestNothingToCompare(t *testing.T) {
 		if _, err := ParseReport([]byte(raw)); !fault.Is(err, fault.Internal) {
 			t.Errorf("%s: %v", raw, err)
 		}
+	}
+}
+
+// TestRowsWithoutScores: a batch of inputs has not been scored; its score columns are off, unless the policy lets
+// them gate. An input that is gone is drift, and so is a score that is no number in every row.
+func TestRowsWithoutScores(t *testing.T) {
+	builder, err := profile.NewBuilder([]profile.Spec{{Name: "x", Kind: profile.Numeric}, {Name: "p", Kind: profile.Numeric, Score: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rng := rand.New(rand.NewPCG(3, 3))
+	for range 5000 {
+		builder.Number(0, rng.NormFloat64(), 1)
+		builder.Number(1, rng.Float64(), 1)
+	}
+	b := builder.Freeze(5000)
+	yes := true
+	gates := DefaultPolicy()
+	gates.Columns = map[string]ColumnPolicy{"p": {Gate: &yes, Tolerances: gates.Tolerances}}
+	nothing := func(s profile.Sink, col int) { s.Missing(col, 1) }
+	value := func(s profile.Sink, col int) { s.Number(col, rng.NormFloat64(), 1) }
+	nan := func(s profile.Sink, col int) { s.Number(col, math.NaN(), 1) }
+	for name, w := range map[string]struct {
+		x, p    func(profile.Sink, int)
+		absent  []string
+		policy  Policy
+		verdict Verdict
+		drifted []string
+		off     string
+	}{
+		"no scores":                      {value, nothing, nil, DefaultPolicy(), NoDrift, nil, offNoScores},
+		"no column of scores":            {value, nothing, []string{"p"}, DefaultPolicy(), NoDrift, nil, offNoScores},
+		"no scores, and the policy asks": {value, nothing, []string{"p"}, gates, Drifted, []string{"p"}, ""},
+		"scores that are no numbers":     {value, nan, nil, DefaultPolicy(), Drifted, []string{"p"}, ""},
+		"no input":                       {nothing, nothing, []string{"p", "x"}, DefaultPolicy(), Drifted, []string{"x"}, offNoScores},
+	} {
+		tally := profile.NewTally(b)
+		for range 4000 {
+			w.x(tally, 0)
+			w.p(tally, 1)
+		}
+		job := Job{Model: "m", Window: Window{ID: "b", Batch: true}, Baseline: b, Digest: "d", Policy: w.policy,
+			Strata: []profile.Stratum{{Sampled: 1, Rows: 4000, Columns: tally.States}}}
+		job.Totals.Report.Rows, job.Totals.Report.Absent = 4000, w.absent
+		r := mustJudge(t, job)
+		p := &r.Columns[1]
+		if r.Verdict != w.verdict || !slices.Equal(r.Drifted, w.drifted) || p.Off != w.off || p.Gating != (w.off == "") {
+			t.Errorf("%s: %s in %v, scores gate: %v, off: %q", name, r.Verdict, r.Drifted, p.Gating, p.Off)
+		}
+		if !slices.Equal(r.Absent, w.absent) {
+			t.Errorf("%s: absent columns %v", name, r.Absent)
+		}
+	}
+	// Without a row nothing is known, and one row with a score makes them gate.
+	if _, off := new(Policy).Rules(b, map[string][]Stratum{}); len(off) != 0 {
+		t.Errorf("no rows: %v", off)
+	}
+	tally := profile.NewTally(b)
+	tally.Missing(1, 99)
+	tally.Number(1, 0.5, 1)
+	if _, off := new(Policy).Rules(b, map[string][]Stratum{"p": {{&tally.States[1], 1}}}); len(off) != 0 {
+		t.Errorf("one score of 100: %v", off)
 	}
 }
 

@@ -21,6 +21,9 @@ type golden struct {
 	Wilson []struct {
 		K, N, Alpha, Lo, Hi float64
 	}
+	ClopperPearson []struct {
+		K, N, Z, Lo, Hi float64
+	} `json:"clopper_pearson"`
 	Newcombe []struct {
 		K1, N1, K2, N2, Alpha, Lo, Hi float64
 	}
@@ -89,6 +92,11 @@ func TestProportions(t *testing.T) {
 		within(t, "wilson lo", iv.Lo, c.Lo, 1e-8)
 		within(t, "wilson hi", iv.Hi, c.Hi, 1e-8)
 	}
+	for _, c := range g.ClopperPearson {
+		iv := ClopperPearson(c.K, c.N, c.Z)
+		near(t, "clopper-pearson lo", iv.Lo, c.Lo)
+		near(t, "clopper-pearson hi", iv.Hi, c.Hi)
+	}
 	for _, c := range g.Newcombe {
 		iv := Newcombe(c.K1, c.N1, c.K2, c.N2, Z(1-c.Alpha/2))
 		near(t, "newcombe lo", iv.Lo, c.Lo)
@@ -97,9 +105,58 @@ func TestProportions(t *testing.T) {
 	if iv := Wilson(0, 0, 2); iv != (Interval{0, 1}) {
 		t.Errorf("Wilson of nothing is %v", iv)
 	}
+	if iv := ClopperPearson(0, 0, 2); iv != (Interval{0, 1}) {
+		t.Errorf("Clopper-Pearson of nothing is %v", iv)
+	}
 	if iv := Newcombe(0, 0, 1, 2, 2); iv != (Interval{-1, 1}) {
 		t.Errorf("Newcombe of nothing is %v", iv)
 	}
+}
+
+// TestFractionsAreRoundedOutwards: counts divided by a design effect never give a narrower interval than the whole
+// numbers beside them, and a rounding error gives none that is wider.
+func TestFractionsAreRoundedOutwards(t *testing.T) {
+	const z = 3
+	got := ClopperPearson(3.5, 20.25, z)
+	if want := (Interval{ClopperPearson(3, 20, z).Lo, ClopperPearson(4, 20, z).Hi}); got != want {
+		t.Errorf("3.5 of 20.25 is %v, want %v", got, want)
+	}
+	if got, want := ClopperPearson(38.4, 38.4, z), ClopperPearson(38, 38, z); got != want {
+		t.Errorf("all of 38.4 is %v, want that of all of 38, %v", got, want)
+	}
+	if got, want := ClopperPearson(0.3, 0.3, z), (Interval{0, 1}); got != want {
+		t.Errorf("0.3 of 0.3 is %v, want %v", got, want)
+	}
+	for k := range 21 {
+		want := ClopperPearson(float64(k), 20, z)
+		for _, e := range []float64{-1e-13, 1e-13} {
+			if got := ClopperPearson(float64(k)*(1+e), 20*(1+e), z); got != want {
+				t.Errorf("%d of 20 with an error of %g is %v, want %v", k, e, got, want)
+			}
+		}
+	}
+}
+
+// TestTailsOfClopperPearson: at its lower end, as many rows or more have exactly the probability of the tail.
+func TestTailsOfClopperPearson(t *testing.T) {
+	const z = 3.2
+	for n := 1; n <= 60; n++ {
+		for k := 1; k <= n; k++ {
+			p := ClopperPearson(float64(k), float64(n), z).Lo
+			var tail float64
+			for i := k; i <= n; i++ {
+				tail += math.Exp(lchoose(n, i) + float64(i)*math.Log(p) + float64(n-i)*math.Log1p(-p))
+			}
+			within(t, "tail", tail, math.Erfc(z/math.Sqrt2)/2, 1e-9)
+		}
+	}
+}
+
+func lchoose(n, k int) float64 {
+	a, _ := math.Lgamma(float64(n + 1))
+	b, _ := math.Lgamma(float64(k + 1))
+	c, _ := math.Lgamma(float64(n - k + 1))
+	return a - b - c
 }
 
 func TestDistances(t *testing.T) {

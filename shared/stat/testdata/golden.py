@@ -25,6 +25,14 @@ def wilson():
             yield {"k": k, "n": n, "alpha": alpha, "lo": lo, "hi": hi}
 
 
+def clopper_pearson():
+    for k, n in [(0, 1), (1, 1), (1, 2), (2, 2), (1, 5), (5, 20), (0, 50), (3, 50), (49, 50), (50, 50), (7, 200), (101, 999), (998, 999)]:
+        for z in (1.0, 1.96, 3.2, 4.5):
+            level = 1 - 2 * stats.norm.sf(z)
+            ci = stats.binomtest(k, n).proportion_ci(confidence_level=level, method="exact")
+            yield {"k": k, "n": n, "z": z, "lo": ci.low, "hi": ci.high}
+
+
 def newcombe():
     for k1, n1, k2, n2 in [(5, 56, 0, 29), (10, 10, 0, 20), (500, 10000, 40, 1000), (0, 50, 0, 70)]:
         for alpha in (0.05, 0.001):
@@ -76,6 +84,7 @@ def main():
                 for x, df in [(0.5, 1), (3.84, 1), (16.9, 9), (250, 199), (700, 199)]
             ],
             "wilson": list(wilson()),
+            "clopper_pearson": list(clopper_pearson()),
             "newcombe": list(newcombe()),
             "histograms": list(histograms()),
             "bh": {"p": ps.tolist(), "adjusted": multipletests(ps, method="fdr_bh")[1].tolist()},

@@ -235,6 +235,9 @@ func TestPastWindows(t *testing.T) {
 		store(t, c.data, key, string(doc))
 	}
 	store(t, c.data, "profiles/sum/2026-01-02/00/broken.json", "{")
+	for _, name := range []string{"plan.json", "items.json", "000001.failed.txt"} { // lie beside the profiles of a batch, and are none
+		store(t, c.data, profile.BatchPrefix("sum", "job")+name, "[]")
+	}
 	a := &app{Env: c.env}
 	p := &past{baseline: base, digest: sum, version: 1, length: 24 * 60 * 60 * 1e9, windows: map[string]*profile.Window{}}
 	windows, err := a.collect(t.Context(), c.data, "sum", p)

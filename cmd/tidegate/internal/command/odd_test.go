@@ -85,7 +85,8 @@ func TestOddInput(t *testing.T) {
 		"huge.csv":       {repeat("x,c", "123456789012345678901234567890,a", 3000), ExitWrong, "x"},
 		"lines.csv":      {append(append([]byte{}, plain...), "1\n1,2,3\n"...), ExitOK, "left out: 2 rows, lines that are no rows"},
 		"twice.csv":      {[]byte("x,x\n1,2\n"), ExitError, "names column \"x\" twice"},
-		"array.ndjson":   {[]byte("{\"x\":[1],\"c\":{\"d\":1}}\n"), ExitWrong, "wrong type"},
+		"array.ndjson":   {[]byte("{\"x\":[1],\"c\":{\"d\":1}}\n"), ExitUnknown, "1 row does not decide c, x"},
+		"arrays.ndjson":  {bytes.Repeat([]byte("{\"x\":[1],\"c\":{\"d\":1}}\n"), 20), ExitWrong, "wrong type"},
 		"odd.parquet":    {table, ExitWrong, "c"},
 	} {
 		put(t, name, f.content)

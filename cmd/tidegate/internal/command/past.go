@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"fmt"
+	"path"
 	"strings"
 	"time"
 
@@ -64,6 +65,10 @@ func (a *app) collect(ctx context.Context, store blob.Store, model string, p *pa
 	for info, err := range store.List(ctx, prefix, "") {
 		if err != nil {
 			return nil, err
+		}
+		// A batch has its plan and its failures beside its profiles.
+		if name := path.Base(info.Key); name == "plan.json" || name == "items.json" || !strings.HasSuffix(name, ".json") {
+			continue
 		}
 		obj, err := store.Get(ctx, info.Key)
 		if fault.Is(err, fault.NotFound) {

@@ -100,10 +100,9 @@ func deciding(c *drift.Column) drift.Gate {
 	return slices.MaxFunc(able, func(a, b drift.Gate) int { return cmp.Compare(weight(a), weight(b)) })
 }
 
-// undecidable says whether no number of rows decides the gate, while its distance
-// stays; the gates of shares do not say how many they need.
+// undecidable says whether no number of rows decides the gate, while its distance stays.
 func undecidable(g drift.Gate) bool {
-	return g.Answer == gate.Unknown && g.N > 0 && g.RowsNeeded == 0 && (g.Name == drift.GateNumeric || g.Name == drift.GateCategorical)
+	return g.Answer == gate.Unknown && g.N > 0 && g.RowsNeeded == 0
 }
 
 // reason says in words what the deciding gate found, and where the rest of the column has drifted too.
