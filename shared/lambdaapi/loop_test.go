@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,10 +29,28 @@ func text(body string) httpapi.Response {
 	return httpapi.Response{Status: 200, Header: httpapi.Header{"Content-Type": "application/json"}, Body: []byte(body)}
 }
 
+// record is a log that the loop writes while a test reads it.
+type record struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (r *record) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.text.Write(p)
+}
+
+func (r *record) String() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.text.String()
+}
+
 // run starts a loop and returns its API, its log, and how to end it.
-func run(t *testing.T, l *lambdaapi.Loop) (api *lambdaapitest.RuntimeAPI, log *bytes.Buffer, end func() error) {
+func run(t *testing.T, l *lambdaapi.Loop) (api *lambdaapitest.RuntimeAPI, log *record, end func() error) {
 	t.Helper()
-	api, log = lambdaapitest.Start(t), new(bytes.Buffer)
+	api, log = lambdaapitest.Start(t), new(record)
 	l.API, l.Log = api.Address, slog.New(slog.NewJSONHandler(log, nil))
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
@@ -124,26 +144,27 @@ func TestLoopStripsTheStage(t *testing.T) {
 }
 
 func TestLoopSurvivesWhatHandlersDo(t *testing.T) {
-	do := func(context.Context, *httpapi.Request) httpapi.Response { return text("") }
-	l := &lambdaapi.Loop{Handler: handler(func(ctx context.Context, req *httpapi.Request) httpapi.Response { return do(ctx, req) })}
+	var do atomic.Pointer[handler] // what the next event meets
+	next := func(h handler) { do.Store(&h) }
+	l := &lambdaapi.Loop{Handler: handler(func(ctx context.Context, req *httpapi.Request) httpapi.Response { return (*do.Load())(ctx, req) })}
 	api, log, end := run(t, l)
 	defer end()
 	get := lambdaapitest.NewHTTPEvent("GET", "/v2", "")
-	do = func(context.Context, *httpapi.Request) httpapi.Response { panic("in the handler") }
+	next(func(context.Context, *httpapi.Request) httpapi.Response { panic("in the handler") })
 	if got := invoke(t, api, get); got.StatusCode != 500 || !strings.Contains(got.Body, "request-1") || strings.Contains(got.Body, "in the handler") {
 		t.Errorf("panic: %+v", got)
 	}
-	do = func(context.Context, *httpapi.Request) httpapi.Response {
+	next(func(context.Context, *httpapi.Request) httpapi.Response {
 		return httpapi.Response{Status: 204, After: func(context.Context) { panic("after the answer") }}
-	}
+	})
 	if got := invoke(t, api, get); got.StatusCode != 204 {
 		t.Errorf("%+v", got)
 	}
-	do = func(context.Context, *httpapi.Request) httpapi.Response { return text(strings.Repeat("x", 6_000_000)) }
+	next(func(context.Context, *httpapi.Request) httpapi.Response { return text(strings.Repeat("x", 6_000_000)) })
 	if got := invoke(t, api, get); got.StatusCode != 413 || !strings.Contains(got.Body, "fewer rows") {
 		t.Errorf("large: %d %.100s", got.StatusCode, got.Body)
 	}
-	do = func(context.Context, *httpapi.Request) httpapi.Response { return text("still here") }
+	next(func(context.Context, *httpapi.Request) httpapi.Response { return text("still here") })
 	if got := invoke(t, api, get); got.Body != "still here" {
 		t.Errorf("%+v", got)
 	}
@@ -176,14 +197,14 @@ func TestLoopRefusesWhatIsNoHTTPEvent(t *testing.T) {
 }
 
 func TestTheDeadlineIsTheNearerOfGatewayAndFunction(t *testing.T) {
-	var left, after time.Duration
+	var left, after atomic.Int64 // nanoseconds
 	l := &lambdaapi.Loop{Handler: handler(func(ctx context.Context, _ *httpapi.Request) httpapi.Response {
 		d, _ := ctx.Deadline()
-		left = time.Until(d)
+		left.Store(int64(time.Until(d)))
 		r := text("")
 		r.After = func(ctx context.Context) {
 			d, _ := ctx.Deadline()
-			after = time.Until(d)
+			after.Store(int64(time.Until(d)))
 		}
 		return r
 	})}
@@ -207,11 +228,11 @@ func TestTheDeadlineIsTheNearerOfGatewayAndFunction(t *testing.T) {
 		if err := api.Idle(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if d := c.want - left; d < 0 || d > 2*time.Second {
-			t.Errorf("%s: %v left, want %v", c.name, left, c.want)
+		if d := c.want - time.Duration(left.Load()); d < 0 || d > 2*time.Second {
+			t.Errorf("%s: %v left, want %v", c.name, time.Duration(left.Load()), c.want)
 		}
-		if d := c.function - 500*time.Millisecond - after; d < 0 || d > 2*time.Second {
-			t.Errorf("%s: %v after the answer, of %v", c.name, after, c.function)
+		if d := c.function - 500*time.Millisecond - time.Duration(after.Load()); d < 0 || d > 2*time.Second {
+			t.Errorf("%s: %v after the answer, of %v", c.name, time.Duration(after.Load()), c.function)
 		}
 	}
 }
