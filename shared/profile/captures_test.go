@@ -232,7 +232,11 @@ func TestKeysInAnyOrder(t *testing.T) {
 func TestWindowDoesNotDependOnSharding(t *testing.T) {
 	b := capturedBaseline(t)
 	rng := rand.New(rand.NewPCG(54, 54))
-	rs := records(rng, 4000)
+	n := 4000
+	if testing.Short() {
+		n = 200
+	}
+	rs := records(rng, n)
 	var want string
 	for _, shards := range []int{1, 7, 1000} {
 		parts := make([][]capture.Record, shards)
