@@ -24,7 +24,7 @@ func TestStateChangeIsAnnounced(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	model := stack.Name(t.Name())
-	queue := listen(t, model)
+	queue := listen(t, "tidegate.registry", model)
 
 	onnx, err := os.ReadFile(filepath.Join(stack.Root(), "shared", "inference", "onnx", "testdata", "affine.onnx"))
 	if err != nil {
@@ -51,8 +51,8 @@ func TestStateChangeIsAnnounced(t *testing.T) {
 	}
 }
 
-// listen makes a queue that gets the model's state changes.
-func listen(t *testing.T, model string) string {
+// listen makes a queue that gets what a source says of the model.
+func listen(t *testing.T, source, model string) string {
 	t.Helper()
 	queues := sqs.NewFromConfig(local.Config())
 	made, err := queues.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String("listen-" + model)})
@@ -64,7 +64,7 @@ func listen(t *testing.T, model string) string {
 		t.Fatal(err)
 	}
 	bus := eventbridge.NewFromConfig(local.Config())
-	pattern, err := json.Marshal(map[string]any{"source": []string{"tidegate.registry"}, "detail": map[string]any{"model": []string{model}}})
+	pattern, err := json.Marshal(map[string]any{"source": []string{source}, "detail": map[string]any{"model": []string{model}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,9 +15,10 @@ import (
 	"github.com/tidegate/tidegate/tests/local/stack"
 )
 
-// The bucket and the folder that sample events name.
+// The buckets and the folder that sample events name.
 const (
 	exampleBucket = "tidegate-registrybucket-example"
+	exampleData   = "tidegate-databucket-example"
 	exampleUpload = "uploads/01KJ3B2R9V6N3Z0W8M4C5XQ7TD/"
 )
 
@@ -44,7 +45,7 @@ const pythonError = "Runtime.HandlerError"
 // this test registers first.
 func TestEvents(t *testing.T) {
 	prepare(t)
-	for _, verb := range []string{"register", "promote", "announce", "train", "predict"} {
+	for _, verb := range []string{"register", "promote", "announce", "train", "predict", "profile", "drift"} {
 		files, err := filepath.Glob(filepath.Join(stack.Root(), "events", verb, "*.want.json"))
 		if err != nil || len(files) == 0 {
 			t.Fatalf("no events of %s: %v", verb, err)
@@ -110,7 +111,8 @@ func replay(t *testing.T, verb, name string) {
 		t.Fatal(err)
 	}
 	here := func(b []byte) []byte {
-		return bytes.ReplaceAll(b, []byte(exampleBucket), []byte(local.Outputs["RegistryBucketName"]))
+		b = bytes.ReplaceAll(b, []byte(exampleBucket), []byte(local.Outputs["RegistryBucketName"]))
+		return bytes.ReplaceAll(b, []byte(exampleData), []byte(local.Outputs["DataBucketName"]))
 	}
 	var w want
 	decoder := json.NewDecoder(bytes.NewReader(here(text)))

@@ -13,6 +13,7 @@ import (
 	"github.com/tidegate/tidegate/shared/drift"
 	"github.com/tidegate/tidegate/shared/fault"
 	"github.com/tidegate/tidegate/shared/profile"
+	"github.com/tidegate/tidegate/shared/profile/job"
 )
 
 var jobPattern = regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}-[0-9]{2}-[0-9]{2}Z-[0-9a-f]{12}$`)
@@ -92,7 +93,8 @@ func (w *Watcher) part(ctx context.Context, g *gathered, part *Part) (problem st
 	where += ")"
 	obj, err := w.Data.Get(ctx, profile.BatchKey(part.Model, part.Job, part.ID))
 	if fault.Is(err, fault.NotFound) {
-		return where + " has no profile", nil
+		why, err := w.failure(ctx, part)
+		return where + " has no profile" + why, err
 	}
 	if err != nil {
 		return "", fmt.Errorf("watch: read a profile: %w", err)
@@ -116,6 +118,18 @@ func (w *Watcher) part(ctx context.Context, g *gathered, part *Part) (problem st
 		return fmt.Sprintf("%s has %d rows of %d%s", where, out, want, because(&d.Report)), nil
 	}
 	return "", g.add(ctx, d, time.Time{})
+}
+
+// failure is the reason that an item without a profile left; none when its function died.
+func (w *Watcher) failure(ctx context.Context, part *Part) (why string, err error) {
+	obj, err := w.Data.Get(ctx, job.FailureKey(part.Model, part.Job, part.ID))
+	if fault.Is(err, fault.NotFound) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("watch: read a failure: %w", err)
+	}
+	return ": " + strings.TrimSpace(string(obj.Body)), nil
 }
 
 func because(r *profile.Report) string {

@@ -152,6 +152,10 @@ func TestRowsInAreRowsOut(t *testing.T) {
 	if got := run(); !strings.Contains(got, "1 of 2 items: item 000002 (batches/flights/b.parquet) has no profile") {
 		t.Error(got)
 	}
+	w.object(job.FailureKey(model, plan.Job, "000002"), []byte("batches/flights/b.parquet cannot be read\n"))
+	if got := run(); !strings.Contains(got, "(batches/flights/b.parquet) has no profile: batches/flights/b.parquet cannot be read") || strings.Contains(got, "\n") {
+		t.Error(got)
+	}
 	key := profile.BatchKey(model, plan.Job, "000002")
 	first, err := w.data.Get(t.Context(), profile.BatchKey(model, plan.Job, "000001"))
 	w.check(err)

@@ -2,12 +2,21 @@ package job
 
 import (
 	"context"
+	"strings"
 
+	"github.com/tidegate/tidegate/shared/blob"
 	"github.com/tidegate/tidegate/shared/fault"
 	"github.com/tidegate/tidegate/shared/profile"
 )
 
 const gone = "the object was deleted before it was read"
+
+// FailureKey is the key of the reason, in words, for which an item could not be
+// counted when it was last tried. The error of a Distributed Map names neither the
+// item nor its error: who adds up the items does, and looks here.
+func FailureKey(model, job, item string) string {
+	return profile.BatchPrefix(model, job) + item + ".failed.txt"
+}
 
 // item profiles a part of a batch.
 func (j *Job) item(ctx context.Context, i Item) (Out, error) {
@@ -29,12 +38,21 @@ func (j *Job) item(ctx context.Context, i Item) (Out, error) {
 	}
 	d, err := j.count(ctx, &i, src, number)
 	if err != nil {
+		j.explain(ctx, &i, err)
 		return Out{}, err
 	}
 	if done, err = j.store(ctx, key, &d); err != nil {
 		return Out{}, err
 	}
 	return answer(key, done, &src)
+}
+
+// explain keeps the reason of a failure. That it cannot is in the log only: the failure itself is the answer.
+func (j *Job) explain(ctx context.Context, i *Item, failure error) {
+	why := strings.ReplaceAll(fault.Public(failure).Message, "\n", " ") + "\n"
+	if _, err := j.Data.Put(ctx, FailureKey(i.Model, i.Job, i.ID), []byte(why), blob.Always()); err != nil {
+		j.Log.WarnContext(ctx, "the reason of a failure is not kept", "job", i.Job, "item", i.ID, "error", err.Error())
+	}
 }
 
 // answer is that of the profile that is stored, whoever wrote it.

@@ -303,8 +303,14 @@ func TestItemsThatCannotBeCounted(t *testing.T) {
 		if fault.KindOf(err) != c.kind || !strings.Contains(message, c.want) {
 			t.Errorf("%s: %v, want %s %q", name, err, c.kind, c.want)
 		}
-		if keys := w.profiles(t); len(keys) > 0 {
-			t.Errorf("%s: wrote %v", name, keys)
+		keys := w.profiles(t)
+		if len(keys) == 0 && strings.HasPrefix(c.want, "cannot be read") {
+			t.Errorf("%s: the reason is not kept", name)
+		}
+		for _, key := range keys {
+			if why, err := w.data.Get(ctx, key); !strings.HasSuffix(key, "/j1/000.failed.txt") || err != nil || string(why.Body) != message+"\n" {
+				t.Errorf("%s: wrote %s: %s", name, key, why.Body)
+			}
 		}
 	}
 }

@@ -28,10 +28,25 @@ func (s *Stack) Serve(ctx context.Context, model, task string, onnx []byte) (ver
 	if err != nil {
 		return 0, err
 	}
+	return s.serve(ctx, model, task, uri)
+}
+
+// ServeFolder does the same with a trainer's files, by their names.
+func (s *Stack) ServeFolder(ctx context.Context, model, task string, files map[string][]byte) (version int, err error) {
+	folder := "uploads/" + ulid.Make().String() + "/"
+	for name, content := range files {
+		if _, err := s.Upload(ctx, folder+name, content); err != nil {
+			return 0, err
+		}
+	}
+	return s.serve(ctx, model, task, "s3://"+s.Outputs["RegistryBucketName"]+"/"+folder)
+}
+
+func (s *Stack) serve(ctx context.Context, model, task, source string) (version int, err error) {
 	var registered struct {
 		Version int `json:"version"`
 	}
-	if err := s.step(ctx, "register", map[string]any{"model": model, "task": task, "source": uri, "actor": "test"}, &registered); err != nil {
+	if err := s.step(ctx, "register", map[string]any{"model": model, "task": task, "source": source, "actor": "test"}, &registered); err != nil {
 		return 0, err
 	}
 	bootstrap := map[string]any{"model": model, "kind": "bootstrap", "version": registered.Version,
