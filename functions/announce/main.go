@@ -11,7 +11,6 @@ package main
 
 import (
 	"log/slog"
-	"os"
 
 	"github.com/aws/aws-lambda-go/lambda"
 	awseventbridge "github.com/aws/aws-sdk-go-v2/service/eventbridge"
@@ -30,15 +29,7 @@ type config struct {
 	Bus    string `env:"TIDEGATE_EVENT_BUS" default:"default"`
 }
 
-func main() {
-	log := slog.New(slog.NewJSONHandler(os.Stdout, nil))
-	handler, err := build(log, os.Getenv)
-	if err != nil {
-		log.Error("start failed", "error", err.Error())
-		os.Exit(1)
-	}
-	lambda.Start(handler)
-}
+func main() { lambdaapi.Main(build) }
 
 func build(log *slog.Logger, getenv func(string) string) (lambda.Handler, error) {
 	var cfg config

@@ -39,15 +39,7 @@ type config struct {
 	Namespace string `env:"TIDEGATE_METRICS_NAMESPACE"`
 }
 
-func main() {
-	log := slog.New(slog.NewJSONHandler(os.Stdout, nil))
-	handler, err := build(log, os.Getenv)
-	if err != nil {
-		log.Error("start failed", "error", err.Error())
-		os.Exit(1)
-	}
-	lambda.Start(handler)
-}
+func main() { lambdaapi.Main(build) }
 
 func build(log *slog.Logger, getenv func(string) string) (lambda.Handler, error) {
 	var cfg config

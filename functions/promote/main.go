@@ -11,7 +11,6 @@ package main
 
 import (
 	"log/slog"
-	"os"
 
 	"github.com/aws/aws-lambda-go/lambda"
 
@@ -27,15 +26,7 @@ type config struct {
 	Bucket string `env:"TIDEGATE_REGISTRY_BUCKET" validate:"required"`
 }
 
-func main() {
-	log := slog.New(slog.NewJSONHandler(os.Stdout, nil))
-	handler, err := build(log, os.Getenv)
-	if err != nil {
-		log.Error("start failed", "error", err.Error())
-		os.Exit(1)
-	}
-	lambda.Start(handler)
-}
+func main() { lambdaapi.Main(build) }
 
 func build(log *slog.Logger, getenv func(string) string) (lambda.Handler, error) {
 	var cfg config

@@ -32,15 +32,7 @@ type config struct {
 	Library string `env:"TIDEGATE_ONNXRUNTIME_LIB" default:"/opt/lib/libonnxruntime.so"`
 }
 
-func main() {
-	log := slog.New(slog.NewJSONHandler(os.Stdout, nil))
-	handler, err := build(log, os.Getenv)
-	if err != nil {
-		log.Error("start failed", "error", err.Error())
-		os.Exit(1)
-	}
-	lambda.Start(handler)
-}
+func main() { lambdaapi.Main(build) }
 
 func build(log *slog.Logger, getenv func(string) string) (lambda.Handler, error) {
 	var cfg config
