@@ -60,7 +60,15 @@ const scoreTolerance = 1e-5
 // else a tree's few answers would all be others on the next processor.
 func (c *Column) index(x float64) int {
 	i := c.Bins.Index(x)
-	if !c.Score || c.Bins.Atom(i) {
+	if c.Score {
+		return c.beside(i, x)
+	}
+	return i
+}
+
+// beside is the atom beside the score x, which is in cell i; else i.
+func (c *Column) beside(i int, x float64) int {
+	if c.Bins.Atom(i) {
 		return i
 	}
 	near := scoreTolerance * max(1, math.Abs(x))

@@ -3,8 +3,8 @@ package profile
 import (
 	"fmt"
 	"math"
+	"math/bits"
 	"slices"
-	"sort"
 )
 
 const (
@@ -23,9 +23,10 @@ const (
 // Infinities fall into the end cells and are counted beside them; NaN is in no cell.
 type Bins struct {
 	Upper []float64
-	table []uint16 // see index
-	lo    float64
-	scale float64
+
+	table             // either this is filled
+	borders []float64 // with it: Upper, and one more +Inf
+	keys    []uint64  // or these, see search
 }
 
 // newBins makes the cells from the baseline's groups of values, in ascending
@@ -88,46 +89,27 @@ func BinsOf(upper []float64) (Bins, error) {
 	return bins(slices.Clone(upper)), nil
 }
 
-// tableSize is the number of slots of the look-up table: enough that most
-// slots lie within one cell, small enough to stay in the first-level cache.
-const tableSize = 1024
-
-// bins adds the look-up table: slot s holds the first cell that the values of the
-// slot can be in, so that a search only walks over the few cells of its slot.
+// bins adds what cells are found by: a table, or where its slots would be crowded
+// or there is next to nothing to look up, keys.
 func bins(upper []float64) Bins {
 	b := Bins{Upper: upper}
 	finite := upper[:len(upper)-1]
-	if len(finite) < 8 {
+	for i := range finite {
+		finite[i] += 0 // −0 is 0
+	}
+	if len(finite) >= 8 && b.table.fill(finite) {
+		b.borders = append(slices.Clone(upper), math.Inf(1)) // so that maxBorders follow every cell's
 		return b
 	}
-	lo, hi := finite[0], finite[len(finite)-1]
-	b.lo, b.scale = lo, tableSize/(hi-lo)
-	if !(b.scale > 0) || math.IsInf(b.scale, 0) {
-		b.scale = 0
-		return b
-	}
-	b.table = make([]uint16, tableSize+1)
-	for s := range b.table {
-		b.table[s] = uint16(len(upper) - 1)
-	}
-	// The slot of a border is computed as for values, so that rounding is the same on both sides.
-	for i := len(finite) - 1; i >= 0; i-- {
-		for s := b.slot(finite[i]); s >= 0 && int(b.table[s]) > i; s-- {
-			b.table[s] = uint16(i)
+	b.table = table{}
+	b.keys = make([]uint64, 1<<bits.Len(uint(len(finite))))
+	for i := range b.keys {
+		b.keys[i] = math.MaxUint64
+		if i < len(finite) {
+			b.keys[i] = ordered(finite[i])
 		}
 	}
 	return b
-}
-
-func (b *Bins) slot(x float64) int {
-	s := (x - b.lo) * b.scale
-	if s < 0 {
-		return 0
-	}
-	if s >= tableSize {
-		return tableSize
-	}
-	return int(s)
 }
 
 // Len is the number of cells.
@@ -135,30 +117,44 @@ func (b *Bins) Len() int { return len(b.Upper) }
 
 // Index is the cell of x, which must not be NaN.
 func (b *Bins) Index(x float64) int {
-	if b.table == nil {
-		return sort.Search(len(b.Upper)-1, func(i int) bool { return x <= b.Upper[i] })
+	if b.keys != nil {
+		return int(b.search(x))
 	}
-	s := b.slot(x)
-	i := int(b.table[s])
-	if s < tableSize {
-		// A crowded slot, as in a skewed column, is searched by halves.
-		for j := int(b.table[s+1]); j-i > 4; {
-			if mid := (i + j) / 2; x <= b.Upper[mid] {
-				j = mid
-			} else {
-				i = mid + 1
-			}
-		}
-	}
-	// Nearly every slot has at most one border: the first step is taken without a branch, which would be guessed wrong
-	// every other time. The sign of a difference is exact.
-	if d := b.Upper[i] - x; d == d {
-		i += int(math.Float64bits(d) >> 63)
-	}
+	i := int(b.first(x))
 	for x > b.Upper[i] {
 		i++
 	}
 	return i
+}
+
+// indices finds the cells of finite values. Nothing in its loops depends on the
+// values but what is looked up: a branch would be guessed wrong for every other one.
+func (b *Bins) indices(values []float64, cells []uint16) {
+	cells = cells[:len(values)]
+	if b.keys != nil {
+		for k, x := range values {
+			cells[k] = b.search(x)
+		}
+		return
+	}
+	t, borders := b.table, b.borders
+	for k, x := range values {
+		i := t.first(x)
+		// Cells go by how many of the next borders are below; the sign of a difference is exact.
+		next := borders[i : i+maxBorders]
+		cells[k] = i + uint16(math.Float64bits(next[0]-x)>>63+math.Float64bits(next[1]-x)>>63)
+	}
+}
+
+// search finds a cell by halves, a bit of its number in each step. The number of
+// keys is a power of two; the last ones are larger than any.
+func (b *Bins) search(x float64) uint16 {
+	v, i := ordered(x+0), uint64(0)
+	for bit := bits.Len(uint(len(b.keys))) - 2; bit >= 0; bit-- {
+		_, below := bits.Sub64(b.keys[i|1<<(bit&63)-1], v, 0)
+		i |= below << (bit & 63)
+	}
+	return uint16(i)
 }
 
 // Atom says whether cell i holds a single value.

@@ -15,6 +15,8 @@ func draw(rng *rand.Rand, kind string, n int) []float64 {
 			xs[i] = rng.NormFloat64()
 		case "lognormal":
 			xs[i] = math.Exp(5 * rng.NormFloat64())
+		case "skewed":
+			xs[i] = math.Exp(1.5 * rng.NormFloat64())
 		case "atoms":
 			xs[i] = rng.NormFloat64()
 			if rng.IntN(3) == 0 {
@@ -49,7 +51,7 @@ func numericColumn(name string, xs []float64, missing, wrongType uint64) Column 
 
 func binsOf(xs []float64) Bins { return numbersOf(xs).Column("x").Bins }
 
-var kinds = []string{"normal", "lognormal", "atoms", "few", "wild", "constant"}
+var kinds = []string{"normal", "lognormal", "skewed", "atoms", "few", "wild", "constant"}
 
 func TestIndexEqualsSearch(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
@@ -66,6 +68,13 @@ func TestIndexEqualsSearch(t *testing.T) {
 			want := sort.Search(len(b.Upper)-1, func(i int) bool { return x <= b.Upper[i] })
 			if got := b.Index(x); got != want {
 				t.Fatalf("%s: Index(%g) = %d, want %d", kind, x, got, want)
+			}
+			if math.IsInf(x, 0) {
+				continue
+			}
+			var cell [1]uint16
+			if b.indices([]float64{x}, cell[:]); int(cell[0]) != want {
+				t.Fatalf("%s: indices(%g) = %d, want %d", kind, x, cell[0], want)
 			}
 		}
 	}
@@ -151,7 +160,7 @@ var sinkInt int
 
 func BenchmarkIndex(b *testing.B) {
 	rng := rand.New(rand.NewPCG(7, 8))
-	for _, kind := range []string{"normal", "lognormal", "atoms", "few"} {
+	for _, kind := range []string{"normal", "lognormal", "skewed", "atoms", "few"} {
 		cells := binsOf(draw(rng, kind, 100000))
 		xs := draw(rng, kind, 4096)
 		b.Run(kind, func(b *testing.B) {

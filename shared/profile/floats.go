@@ -6,9 +6,9 @@ import (
 	"sync"
 )
 
-// The exact sums of a loop over plain values are gathered by exponent: values of
-// one exponent are whole multiples of one unit, and integers add up in a cycle or
-// two, where [sketch.Sum] needs a dozen for each. The result is the same to the bit.
+// Plain values are counted in blocks, in two passes: one takes the values over and adds them up, the other finds their
+// cells. The sums of a block are gathered by exponent: values of one exponent are whole multiples of one unit, and
+// integers add up in a cycle or two, where [sketch.Sum] needs a dozen for each. The result is the same to the bit.
 const (
 	// Exponent fields of 2^-400 to 2^500: squares are neither subnormal nor infinite. Other values take the slow way.
 	leastExponent = 1023 - 400
@@ -23,25 +23,42 @@ type exponentSums struct {
 	hi, lo uint64 // of the squares
 }
 
-type floatSums [exponents]exponentSums
+// block is values of one column, each 0 or of an exponent in range.
+type block struct {
+	n              int
+	least, largest float64
+	low, high      uint64 // exponents that sums may hold something of
+	values         [floatBlock]float64
+	cells          [floatBlock]uint16
+	sums           [2048]exponentSums // by exponent field; empty between blocks
+}
 
-var floatSumsPool = sync.Pool{New: func() any { return new(floatSums) }}
+var blocks = sync.Pool{New: func() any { return new(block) }}
+
+// number is what columns of numbers hold.
+type number interface {
+	int32 | int64 | float32 | float64
+}
 
 // countFloats is the hot loop of columns without a dictionary.
-func countFloats[T int32 | int64 | float32 | float64](t *Tally, col int, values []T) {
+func countFloats[T number](t *Tally, col int, values []T) {
 	if len(values) < 64 {
 		for _, v := range values {
 			t.float(col, float64(v))
 		}
 		return
 	}
-	sums := floatSumsPool.Get().(*floatSums)
+	c, s := &t.baseline.Columns[col], &t.States[col]
+	b := blocks.Get().(*block)
+	odd := func(x float64) { t.float(col, x) }
 	for len(values) > 0 {
 		n := min(len(values), floatBlock)
-		countFloatBlock(t, col, values[:n], sums)
+		gather(b, values[:n], c.Bits, odd)
+		b.sum(s)
+		b.tally(c, s.Cells)
 		values = values[n:]
 	}
-	floatSumsPool.Put(sums)
+	blocks.Put(b)
 }
 
 func (t *Tally) float(col int, x float64) {
@@ -55,68 +72,72 @@ func (t *Tally) float(col int, x float64) {
 	t.States[col].one(x, c.index(x))
 }
 
-// countFloatBlock counts at most floatBlock values. sums is empty before and after.
-func countFloatBlock[T int32 | int64 | float32 | float64](t *Tally, col int, values []T, sums *floatSums) {
-	c, s := &t.baseline.Columns[col], &t.States[col]
-	cells, size, score := s.Cells, c.Bits, c.Score
+// gather takes over at most floatBlock values, rounded to floats of size bits, and adds them up; those that cannot be
+// counted in a block it hands to odd.
+func gather[T number](b *block, values []T, size int, odd func(x float64)) {
 	least, largest := math.Inf(1), math.Inf(-1)
-	low, high := uint64(exponents), uint64(0)
-	counted := uint64(0)
-	for _, v := range values {
-		x := float64(v)
+	low, high := uint64(len(b.sums)), uint64(0)
+	n := 0
+	for _, value := range values {
+		x := float64(value)
 		if size != 0 {
 			x = round(x, size)
 		}
-		b := math.Float64bits(x)
-		e := b>>52&0x7ff - leastExponent
-		if e >= exponents {
-			if x == 0 {
-				x = 0 // −0 is 0
-				least, largest = min(least, x), max(largest, x)
-				cells[c.index(x)]++
-				counted++
-			} else {
-				t.float(col, x)
-			}
+		x += 0 // −0 is 0
+		v := math.Float64bits(x)
+		e := v >> 52 & 0x7ff
+		if e-leastExponent < exponents {
+			m := v&(1<<52-1) | 1<<52
+			a := &b.sums[e]
+			sign := int64(v) >> 63
+			a.sum += int64(m) ^ sign - sign
+			hi, lo := bits.Mul64(m, m)
+			var carry uint64
+			a.lo, carry = bits.Add64(a.lo, lo, 0)
+			a.hi += hi + carry
+			low, high = min(low, e), max(high, e)
+		} else if x != 0 {
+			odd(x)
 			continue
 		}
-		m := b&(1<<52-1) | 1<<52
-		a := &sums[e]
-		sign := int64(b) >> 63
-		a.sum += int64(m) ^ sign - sign
-		hi, lo := bits.Mul64(m, m)
-		var carry uint64
-		a.lo, carry = bits.Add64(a.lo, lo, 0)
-		a.hi += hi + carry
-		if e < low {
-			low = e
-		}
-		if e > high {
-			high = e
-		}
+		b.values[n&(floatBlock-1)] = x
+		n++
 		if x < least {
 			least = x
 		}
 		if x > largest {
 			largest = x
 		}
-		if score {
-			cells[c.index(x)]++
-		} else {
-			cells[c.Bins.Index(x)]++
-		}
-		counted++
 	}
-	if counted == 0 {
+	b.n, b.least, b.largest, b.low, b.high = n, least, largest, low, high
+}
+
+// sum adds the values of the block to the rows, the least and largest value and the sums of s.
+func (b *block) sum(s *State) {
+	if b.n == 0 {
 		return
 	}
-	s.Rows += counted
-	s.extend(least, largest)
-	for e := low; e <= high && e < exponents; e++ {
-		if a := &sums[e]; a.hi|a.lo != 0 {
-			s.addSums(a, int(e)+leastExponent-1075)
+	s.Rows += uint64(b.n)
+	s.extend(b.least, b.largest)
+	for e := b.low; e <= b.high; e++ {
+		if a := &b.sums[e]; a.hi|a.lo != 0 {
+			s.addSums(a, int(e)-1075)
 			*a = exponentSums{}
 		}
+	}
+}
+
+// tally counts the block on the cells of c.
+func (b *block) tally(c *Column, counts []uint64) {
+	values, cells := b.values[:b.n], b.cells[:b.n]
+	c.Bins.indices(values, cells)
+	if c.Score {
+		for i, x := range values {
+			cells[i] = uint16(c.beside(int(cells[i]), x))
+		}
+	}
+	for _, i := range cells {
+		counts[i]++
 	}
 }
 

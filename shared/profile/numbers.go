@@ -1,10 +1,6 @@
 package profile
 
-import (
-	"cmp"
-	"math"
-	"slices"
-)
+import "math"
 
 // maxGroups bounds the groups of equal or near values that a baseline keeps while
 // it is counted: about 10 MB a column.
@@ -16,39 +12,59 @@ const maxGroups = 1 << 17
 // dropped depends on the values alone, so any order and any sharding end in the
 // same groups, and so in the same bins.
 type Numbers struct {
-	groups map[uint64]group
-	drop   uint // low bits dropped
-	limit  int  // maxGroups; less in tests
-	state  State
-}
-
-// group is a run of near values. One value alone has lo = hi, however it is grouped.
-type group struct {
-	count  uint64
-	lo, hi float64
+	groups  groups
+	state   State
+	pending []float64 // single values that are not counted yet, less than a block
 }
 
 // NewNumbers returns an empty counter.
 func NewNumbers() *Numbers {
-	return &Numbers{groups: map[uint64]group{}, limit: maxGroups, state: NewState(1)}
+	return &Numbers{groups: groups{limit: maxGroups}, state: NewState(1)}
 }
 
 // Add counts x n times. NaN stands for missing as the trainer fed it.
 func (c *Numbers) Add(x float64, n uint64) {
-	if n == 0 {
-		return
-	}
-	if math.IsNaN(x) {
+	switch {
+	case n == 0:
+	case math.IsNaN(x):
 		c.state.Rows += n
 		c.state.NaN += n
-		return
+	case n == 1:
+		c.one(x)
+	default:
+		c.many(x+0, n) // −0 and 0 are one value
 	}
-	x += 0 // −0 and 0 are one value
+}
+
+// one puts x with the values that are counted together.
+func (c *Numbers) one(x float64) {
+	c.pending = append(c.pending, x)
+	if len(c.pending) == floatBlock {
+		c.flush()
+	}
+}
+
+func (c *Numbers) many(x float64, n uint64) {
 	c.state.number(x, 0, n)
-	if math.IsInf(x, 0) {
+	if !math.IsInf(x, 0) {
+		c.groups.add(x, n)
+	}
+}
+
+// flush counts the pending values.
+func (c *Numbers) flush() {
+	if len(c.pending) == 0 {
 		return
 	}
-	c.put(ordered(x)>>c.drop, group{n, x, x})
+	b := blocks.Get().(*block)
+	gather(b, c.pending, 0, func(x float64) { c.many(x, 1) })
+	b.sum(&c.state)
+	c.state.Cells[0] += uint64(b.n)
+	for _, x := range b.values[:b.n] {
+		c.groups.add(x, 1)
+	}
+	blocks.Put(b)
+	c.pending = c.pending[:0]
 }
 
 // Missing counts n rows without a value, WrongType n rows of another type.
@@ -59,64 +75,28 @@ func (c *Numbers) WrongType(n uint64) { c.state.Rows += n; c.state.WrongType += 
 
 // Merge adds o.
 func (c *Numbers) Merge(o *Numbers) error {
+	c.flush()
+	o.flush()
 	if err := c.state.Merge(&o.state); err != nil {
 		return err
 	}
-	for c.drop < o.drop {
-		c.coarsen()
-	}
-	for key, g := range o.groups {
-		c.put(key>>(c.drop-o.drop), g) // put may coarsen, so the shift is looked up each time
-	}
+	c.groups.merge(&o.groups)
 	return nil
-}
-
-func (c *Numbers) put(key uint64, g group) {
-	if have, ok := c.groups[key]; ok {
-		g = group{have.count + g.count, math.Min(have.lo, g.lo), math.Max(have.hi, g.hi)}
-	}
-	c.groups[key] = g
-	for len(c.groups) > c.limit {
-		c.coarsen()
-	}
-}
-
-func (c *Numbers) coarsen() {
-	c.drop++
-	next := make(map[uint64]group, len(c.groups)/2)
-	for key, g := range c.groups {
-		if have, ok := next[key>>1]; ok {
-			g = group{have.count + g.count, math.Min(have.lo, g.lo), math.Max(have.hi, g.hi)}
-		}
-		next[key>>1] = g
-	}
-	c.groups = next
-}
-
-// ordered maps finite floats to integers in the same order.
-func ordered(x float64) uint64 {
-	b := math.Float64bits(x)
-	if b>>63 != 0 {
-		return ^b
-	}
-	return b | 1<<63
 }
 
 // Column freezes the cells and counts the baseline on them.
 func (c *Numbers) Column(name string) Column { return c.column(name, false) }
 
 func (c *Numbers) column(name string, score bool) Column {
-	groups := make([]group, 0, len(c.groups))
-	for _, g := range c.groups {
-		groups = append(groups, g)
-	}
-	slices.SortFunc(groups, func(a, b group) int { return cmp.Compare(a.lo, b.lo) })
+	c.flush()
+	c.groups.settle()
+	groups, exact := c.groups.sorted, c.groups.drop == 0
 	col := Column{Name: name, Kind: Numeric, Score: score, Bins: newBins(groups), State: c.state,
-		Few: len(groups) <= FewDistinct && c.drop == 0, Distinct: uint64(len(groups))}
+		Few: len(groups) <= FewDistinct && exact, Distinct: uint64(len(groups))}
 	col.State.Cells = make([]uint64, col.Bins.Len())
 	for _, g := range groups {
 		col.State.Cells[col.index(g.lo)] += g.count
-		if c.drop == 0 {
+		if exact {
 			switch g.count {
 			case 1:
 				col.N1++

@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"sync"
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/encoding"
@@ -100,14 +101,24 @@ func (pf *ParquetFile) Rows() int64 { return pf.file.NumRows() }
 // Count hands row group g to s, whose columns are those of the file, and returns its rows. A column that does not hold
 // as many values as the row group has rows is an error: rows in are rows out.
 func (pf *ParquetFile) Count(ctx context.Context, s Sink, g int) (rows uint64, err error) {
+	all := make([]int, len(pf.columns))
+	for i := range all {
+		all[i] = i
+	}
+	return pf.CountColumns(ctx, s, g, all)
+}
+
+// CountColumns is [ParquetFile.Count] of the columns cols of s alone, so that several can work on one row group.
+func (pf *ParquetFile) CountColumns(ctx context.Context, s Sink, g int, cols []int) (rows uint64, err error) {
 	defer recoverDamage(fmt.Sprintf("row group %d", g), &err)
 	group := pf.file.RowGroups()[g]
 	rows = uint64(group.NumRows())
 	chunks := group.ColumnChunks()
-	for col, leaf := range pf.columns {
+	for _, col := range cols {
 		if err := ctx.Err(); err != nil {
 			return 0, err
 		}
+		leaf := pf.columns[col]
 		if leaf < 0 {
 			s.Missing(col, rows)
 			continue
@@ -132,7 +143,10 @@ func countChunk(s Sink, col int, chunk parquet.ColumnChunk) (rows uint64, err er
 			err = e
 		}
 	}()
-	var folded fold
+	folded := folds.Get().(*fold)
+	defer folds.Put(folded)
+	folded.dict = nil // an error may have left one
+	folded.counts = folded.counts[:0]
 	for {
 		page, err := pages.ReadPage()
 		if err == io.EOF {
@@ -168,6 +182,8 @@ type fold struct {
 	counts []uint64
 }
 
+var folds = sync.Pool{New: func() any { return new(fold) }}
+
 func (f *fold) reset(dict parquet.Dictionary) {
 	f.dict = dict
 	if n := dict.Len(); cap(f.counts) < n {
@@ -186,12 +202,53 @@ func (f *fold) count(indices []int32) {
 }
 
 func (f *fold) flush(s Sink, col int) {
+	if f.dict != nil && s.Kind(col) == Numeric {
+		data := f.dict.Page().Data()
+		switch f.dict.Type().Kind() {
+		case parquet.Double:
+			foldNumbers(s, col, data.Double(), f.counts)
+		case parquet.Float:
+			foldNumbers(s, col, data.Float(), f.counts)
+		case parquet.Int64:
+			foldNumbers(s, col, data.Int64(), f.counts)
+		case parquet.Int32:
+			foldNumbers(s, col, data.Int32(), f.counts)
+		default:
+			f.each(s, col)
+		}
+	} else {
+		f.each(s, col)
+	}
+	f.dict, f.counts = nil, f.counts[:0]
+}
+
+func (f *fold) each(s Sink, col int) {
 	for i, n := range f.counts {
 		if n > 0 {
 			countValue(s, col, f.dict.Index(int32(i)), n)
 		}
 	}
-	f.dict, f.counts = nil, f.counts[:0]
+}
+
+// foldNumbers counts the numbers of a dictionary; those that one row holds, together.
+func foldNumbers[T number](s Sink, col int, values []T, counts []uint64) {
+	var singles [floatBlock]T
+	n := 0
+	for i, rows := range counts {
+		switch rows {
+		case 0:
+		case 1:
+			if singles[n] = values[i]; n == floatBlock-1 {
+				countNumeric(s, col, singles[:])
+				n = 0
+			} else {
+				n++
+			}
+		default:
+			s.Number(col, float64(values[i]), rows)
+		}
+	}
+	countNumeric(s, col, singles[:n])
 }
 
 func countValue(s Sink, col int, v parquet.Value, n uint64) {
@@ -236,26 +293,33 @@ func countBool(s Sink, col int, v bool, n uint64) {
 
 // countPlain counts the values of a page that has no dictionary.
 func countPlain(s Sink, col int, page parquet.Page) {
-	t, ok := s.(*Tally)
-	if !ok {
-		countEach(s, col, page)
-		return
-	}
 	data := page.Data()
-	numeric := t.Kind(col) == Numeric
+	numeric := s.Kind(col) == Numeric
+	t, tallied := s.(*Tally)
 	switch kind := page.Type().Kind(); {
 	case kind == parquet.Double && numeric:
-		countFloats(t, col, data.Double())
+		countNumeric(s, col, data.Double())
 	case kind == parquet.Float && numeric:
-		countFloats(t, col, data.Float())
+		countNumeric(s, col, data.Float())
 	case kind == parquet.Int32 && numeric:
-		countFloats(t, col, data.Int32())
+		countNumeric(s, col, data.Int32())
 	case kind == parquet.Int64 && numeric:
-		countFloats(t, col, data.Int64())
-	case kind == parquet.ByteArray && !numeric:
+		countNumeric(s, col, data.Int64())
+	case kind == parquet.ByteArray && !numeric && tallied:
 		countBytes(t, col, &data)
 	default:
-		countEach(t, col, page)
+		countEach(s, col, page)
+	}
+}
+
+// countNumeric counts numbers of a numeric column, a row each.
+func countNumeric[T number](s Sink, col int, values []T) {
+	if t, ok := s.(*Tally); ok {
+		countFloats(t, col, values)
+		return
+	}
+	for _, v := range values {
+		s.Number(col, float64(v), 1)
 	}
 }
 

@@ -15,18 +15,22 @@ type part struct {
 	report  Report
 }
 
-// split deals the columns out to builders. Parquet columns lie apart, so each
-// worker reads its own; a text file is read as a whole, by one.
+// split deals the columns out to builders. Parquet columns lie apart, so a worker
+// reads a few at a time, which also keeps few builders in memory at once; a text
+// file is read as a whole, by one.
 func (s *Set) split(specs []profile.Spec, workers int) [][]profile.Spec {
+	hands := share * workers
 	for _, f := range s.Files {
 		if !f.isParquet() {
-			workers = 1
+			hands = 1
 		}
 	}
-	workers = max(1, min(workers, len(specs)))
-	parts := make([][]profile.Spec, workers)
-	for i, spec := range specs {
-		parts[i%workers] = append(parts[i%workers], spec)
+	dealt := deal(len(specs), hands)
+	parts := make([][]profile.Spec, len(dealt))
+	for k, columns := range dealt {
+		for _, i := range columns {
+			parts[k] = append(parts[k], specs[i])
+		}
 	}
 	return parts
 }

@@ -11,7 +11,7 @@ import (
 // Count counts the rows of the set on b's cells.
 func (s *Set) Count(ctx context.Context, b *profile.Baseline, o Options) (*profile.Tally, Report, error) {
 	s.watch(o.Read)
-	jobs, err := s.jobs(b)
+	jobs, err := s.jobs(b, o.workers())
 	if err != nil {
 		return nil, Report{}, err
 	}
@@ -40,36 +40,62 @@ func (s *Set) watch(read func(int64)) {
 	}
 }
 
-// job is a part of the set that one worker reads: a row group, or a whole text file.
+// job is a part of the set that one worker reads: columns of a row group, or a whole text file.
 type job struct {
 	file    *File
 	parquet *profile.ParquetFile // nil for text
 	group   int
-	first   bool // of its file: carries what is the same for all parts
+	columns []int
+	lead    bool // of the jobs of a row group: reports its rows
 	report  profile.Report
 }
 
-// jobs splits the set. Files without row groups are one job, so that they are reported.
-func (s *Set) jobs(b *profile.Baseline) ([]*job, error) {
+// share is the number of jobs that a worker gets at least where columns can be dealt out, so that all end together.
+const share = 8
+
+// jobs splits the set: by row groups, and by columns where those are few.
+func (s *Set) jobs(b *profile.Baseline, workers int) ([]*job, error) {
 	names := profile.NewTally(b).Columns()
-	var jobs []*job
-	for _, f := range s.Files {
-		if !f.isParquet() {
-			if _, err := f.format(); err != nil {
-				return nil, f.refused(err)
-			}
-			jobs = append(jobs, &job{file: f, first: true})
-			continue
+	opened := make([]*profile.ParquetFile, len(s.Files)) // nil for text
+	total := 0
+	for i, f := range s.Files {
+		var err error
+		if f.isParquet() {
+			opened[i], err = profile.OpenParquet(f, f.size, names)
+		} else {
+			_, err = f.format()
 		}
-		pf, err := profile.OpenParquet(f, f.size, names)
 		if err != nil {
 			return nil, f.refused(err)
 		}
-		for g := range max(1, pf.RowGroups()) {
-			jobs = append(jobs, &job{file: f, parquet: pf, group: g, first: g == 0})
+		if opened[i] != nil {
+			total += opened[i].RowGroups()
+		}
+	}
+	dealt := deal(len(names), share*workers/max(total, 1))
+	var jobs []*job
+	for i, f := range s.Files {
+		if opened[i] == nil || opened[i].RowGroups() == 0 { // one job, so that it is reported
+			jobs = append(jobs, &job{file: f, parquet: opened[i]})
+			continue
+		}
+		for g := range opened[i].RowGroups() {
+			for k, columns := range dealt {
+				jobs = append(jobs, &job{file: f, parquet: opened[i], group: g, columns: columns, lead: k == 0})
+			}
 		}
 	}
 	return jobs, nil
+}
+
+// deal deals 0…n−1 out to so many hands, at least one and at most n; neighbours go to different ones.
+func deal(n, hands int) [][]int {
+	dealt := make([][]int, max(1, min(hands, n)))
+	for i := range n {
+		k := i % len(dealt)
+		dealt[k] = append(dealt[k], i)
+	}
+	return dealt
 }
 
 func (j *job) count(ctx context.Context, t *profile.Tally) (err error) {
@@ -78,8 +104,12 @@ func (j *job) count(ctx context.Context, t *profile.Tally) (err error) {
 		return err
 	}
 	j.report = profile.Report{LeftOut: j.parquet.LeftOut, Extra: j.parquet.Extra, Absent: j.parquet.Absent}
-	if j.group < j.parquet.RowGroups() {
-		j.report.Rows, err = j.parquet.Count(ctx, t, j.group)
+	if j.group >= j.parquet.RowGroups() {
+		return nil
+	}
+	rows, err := j.parquet.CountColumns(ctx, t, j.group, j.columns)
+	if j.lead {
+		j.report.Rows = rows
 	}
 	return err
 }
