@@ -47,6 +47,10 @@ check: ## format, vet, staticcheck, tidiness, import rules, unit tests with the 
 bench: ## figures beside yardsticks taken in the same run
 	@scripts/bench
 
+.PHONY: bench-peers
+bench-peers: ## other drift libraries on the same files; installs them
+	@scripts/bench-peers
+
 .PHONY: soak-predict
 soak-predict: ## memory of predict over a million requests and a hundred model swaps
 	@scripts/soak-predict
