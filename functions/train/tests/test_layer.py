@@ -63,7 +63,7 @@ def test_training_with_the_layer_alone(bundle, tmp_path):
         "sys.exit(status)\n"
     )
     environment = {"TIDEGATE_ML_ROOT": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run([sys.executable, "-S", "-E", "-P", "-c", code], env=environment, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-B", "-S", "-E", "-P", "-c", code], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "model/model.onnx").stat().st_size > 0
     assert "Warning" not in done.stderr
