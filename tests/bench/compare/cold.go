@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tidegate/tidegate/tests/bench/figures"
 	"github.com/tidegate/tidegate/tests/bench/host"
 	"github.com/tidegate/tidegate/tests/bench/workload"
 )
@@ -106,7 +107,7 @@ type Cold struct {
 	Starts  int                `json:"starts"`
 	BootMS  float64            `json:"process_to_first_poll_ms"`
 	FirstMS float64            `json:"first_event_to_answer_ms"`
-	TotalMS Spread             `json:"process_to_first_answer_ms"`
+	TotalMS figures.Spread     `json:"process_to_first_answer_ms"`
 	Stages  map[string]float64 `json:"stages_ms,omitempty"` // as the function reports them
 }
 
@@ -120,15 +121,15 @@ func summarizeCold(starts []coldStart) Cold {
 	}
 	c := Cold{
 		Starts:  len(starts),
-		BootMS:  median(pick(func(s coldStart) float64 { return s.boot })),
-		FirstMS: median(pick(func(s coldStart) float64 { return s.first })),
-		TotalMS: spread(pick(func(s coldStart) float64 { return s.total })),
+		BootMS:  figures.Median(pick(func(s coldStart) float64 { return s.boot })),
+		FirstMS: figures.Median(pick(func(s coldStart) float64 { return s.first })),
+		TotalMS: figures.SpreadOf(pick(func(s coldStart) float64 { return s.total })),
 	}
 	for name := range starts[0].stages {
 		if c.Stages == nil {
 			c.Stages = map[string]float64{}
 		}
-		c.Stages[name] = median(pick(func(s coldStart) float64 { return s.stages[name] }))
+		c.Stages[name] = figures.Median(pick(func(s coldStart) float64 { return s.stages[name] }))
 	}
 	return c
 }

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/tidegate/tidegate/tests/bench/figures"
 )
 
 func TestQuantileAndMedian(t *testing.T) {
@@ -18,10 +20,10 @@ func TestQuantileAndMedian(t *testing.T) {
 			t.Errorf("quantile(1..100, %v) = %v, want %v", tt.q, got, tt.want)
 		}
 	}
-	if !math.IsNaN(quantile(nil, 0.5)) || !math.IsNaN(median(nil)) {
+	if !math.IsNaN(quantile(nil, 0.5)) || !math.IsNaN(figures.Median(nil)) {
 		t.Error("of nothing there is no quantile")
 	}
-	if median([]float64{3, 1, 2}) != 2 || median([]float64{4, 1, 2, 3}) != 2.5 {
+	if figures.Median([]float64{3, 1, 2}) != 2 || figures.Median([]float64{4, 1, 2, 3}) != 2.5 {
 		t.Error("median of odd and even numbers")
 	}
 }
@@ -39,7 +41,7 @@ func TestRatiosAreTakenRoundByRound(t *testing.T) {
 		"python_1000x30_json": round(900, 900, 900), "raw_python_1000x30": round(100, 100, 100),
 		"predict_1000x30_json": round(200, 300, 200), "predict_1000x30_binary": round(110, 110, 110), "raw_go_1000x30": round(100, 100, 100),
 	}
-	want := map[string]Spread{
+	want := map[string]figures.Spread{
 		"predict_1row_overhead_us":                      {Median: 60, Least: 50, Most: 70},
 		"json_1000x30_overhead_python_over_ours":        {Median: 8, Least: 4, Most: 8},
 		"binary_1000x30_overhead_python_json_over_ours": {Median: 80, Least: 80, Most: 80},
@@ -49,8 +51,8 @@ func TestRatiosAreTakenRoundByRound(t *testing.T) {
 		t.Error(diff)
 	}
 	for _, b := range bars {
-		if _, ok := want[b.name]; !ok {
-			t.Errorf("a bar for %s, which is not computed", b.name)
+		if _, ok := want[b.Name]; !ok {
+			t.Errorf("a bar for %s, which is not computed", b.Name)
 		}
 	}
 }
@@ -81,7 +83,7 @@ func TestSummaries(t *testing.T) {
 		{boot: 1000, first: 500, total: 1600, stages: map[string]float64{"fetch": 100}},
 		{boot: 3000, first: 700, total: 3600, stages: map[string]float64{"fetch": 300}},
 	})
-	want := Cold{Starts: 2, BootMS: 2, FirstMS: 0.6, TotalMS: Spread{Median: 2.6, Least: 1.6, Most: 3.6}, Stages: map[string]float64{"fetch": 0.2}}
+	want := Cold{Starts: 2, BootMS: 2, FirstMS: 0.6, TotalMS: figures.Spread{Median: 2.6, Least: 1.6, Most: 3.6}, Stages: map[string]float64{"fetch": 0.2}}
 	if diff := cmp.Diff(want, c, cmp.Comparer(func(a, b float64) bool { return math.Abs(a-b) < 1e-9 })); diff != "" {
 		t.Error(diff)
 	}

@@ -18,6 +18,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/tidegate/tidegate/tests/bench/figures"
 	"github.com/tidegate/tidegate/tests/bench/host"
 	"github.com/tidegate/tidegate/tests/bench/standin"
 	"github.com/tidegate/tidegate/tests/bench/workload"
@@ -56,7 +57,7 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.close()) }()
-	report := Report{V: 1, At: time.Now().UTC(), Machine: thisMachine(), Versions: versions(o.python), Rounds: o.rounds, Notes: notes}
+	report := Report{V: 1, At: time.Now().UTC(), Machine: figures.ThisMachine(), Versions: figures.Versions(o.python, "onnxruntime", "numpy", "awslambdaric"), Rounds: o.rounds, Notes: notes}
 	if report.Cold, err = b.coldStarts(ctx); err != nil {
 		return err
 	}
@@ -80,7 +81,11 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	report.Captured, report.Segments = b.cloud.Firehose.Taken(), b.cloud.Segments()
 	if o.gobench != "" {
-		report.Allocations = parseBenchmarks(file(o.gobench))
+		text, err := os.ReadFile(o.gobench)
+		if err != nil {
+			return fmt.Errorf("bench: allocations: %w", err)
+		}
+		report.Allocations = parseBenchmarks(string(text))
 	}
 	report.Spreads = ratios(all, b.coldPairs)
 	report.Ratios = map[string]float64{}
@@ -204,8 +209,8 @@ func (b *bench) loads(ctx context.Context) ([]load, error) {
 }
 
 // ratios are the figures that the project promises; see notes.
-func ratios(all map[string]*series, coldPairs []float64) map[string]Spread {
-	return map[string]Spread{
+func ratios(all map[string]*series, coldPairs []float64) map[string]figures.Spread {
+	return map[string]figures.Spread{
 		"predict_1row_overhead_us": perRound(all, func(p50 func(string) float64) float64 {
 			return p50("predict_1row") - p50("noop_1row") - p50("raw_go_1row")
 		}),
@@ -215,7 +220,7 @@ func ratios(all map[string]*series, coldPairs []float64) map[string]Spread {
 		"binary_1000x30_overhead_python_json_over_ours": perRound(all, func(p50 func(string) float64) float64 {
 			return (p50("python_1000x30_json") - p50("raw_python_1000x30")) / (p50("predict_1000x30_binary") - p50("raw_go_1000x30"))
 		}),
-		"cold_speedup_vs_python": spread(coldPairs),
+		"cold_speedup_vs_python": figures.SpreadOf(coldPairs),
 	}
 }
 

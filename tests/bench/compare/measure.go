@@ -6,6 +6,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"github.com/tidegate/tidegate/tests/bench/figures"
 )
 
 // series is what the rounds of one load gave.
@@ -57,32 +59,8 @@ func quantile(d []time.Duration, q float64) float64 {
 	return float64(sorted[max(rank, 0)].Nanoseconds()) / 1e3
 }
 
-// median of values; the mean of the middle two when their number is even, NaN of none.
-func median(values []float64) float64 {
-	if len(values) == 0 {
-		return math.NaN()
-	}
-	sorted := slices.Sorted(slices.Values(values))
-	half := len(sorted) / 2
-	if len(sorted)%2 == 1 {
-		return sorted[half]
-	}
-	return (sorted[half-1] + sorted[half]) / 2
-}
-
-// Spread is a figure of each round: their median is the result, least and most say how far to trust it.
-type Spread struct {
-	Median float64 `json:"median"`
-	Least  float64 `json:"least"`
-	Most   float64 `json:"most"`
-}
-
-func spread(values []float64) Spread {
-	return Spread{Median: median(values), Least: slices.Min(values), Most: slices.Max(values)}
-}
-
 // perRound computes a figure from the medians that the loads had in the same round.
-func perRound(all map[string]*series, figure func(p50 func(name string) float64) float64) Spread {
+func perRound(all map[string]*series, figure func(p50 func(name string) float64) float64) figures.Spread {
 	p50s := map[string][]float64{}
 	rounds := 0
 	for name, s := range all {
@@ -93,5 +71,5 @@ func perRound(all map[string]*series, figure func(p50 func(name string) float64)
 	for r := range rounds {
 		out = append(out, figure(func(name string) float64 { return p50s[name][r] }))
 	}
-	return spread(out)
+	return figures.SpreadOf(out)
 }

@@ -10,24 +10,26 @@ import (
 	"slices"
 	"text/tabwriter"
 	"time"
+
+	"github.com/tidegate/tidegate/tests/bench/figures"
 )
 
 // Report is .local/bench/predict.json. Times are in the unit of their name.
 type Report struct {
-	V           int                `json:"v"`
-	At          time.Time          `json:"at"`
-	Machine     Machine            `json:"machine"`
-	Versions    map[string]string  `json:"versions"`
-	Rounds      int                `json:"rounds"`
-	Ratios      map[string]float64 `json:"ratios"`
-	Spreads     map[string]Spread  `json:"ratio_spreads"` // over rounds; the ratios are their medians
-	Warm        map[string]Warm    `json:"warm"`
-	Cold        map[string]Cold    `json:"cold"`
-	RSSBytes    map[string]int64   `json:"rss_bytes"` // after the rounds
-	Allocations []Benchmark        `json:"allocations"`
-	Captured    any                `json:"captured"` // what the Firehose stand-in took
-	Segments    int64              `json:"xray_documents"`
-	Notes       []string           `json:"notes"`
+	V           int                       `json:"v"`
+	At          time.Time                 `json:"at"`
+	Machine     figures.Machine           `json:"machine"`
+	Versions    map[string]string         `json:"versions"`
+	Rounds      int                       `json:"rounds"`
+	Ratios      map[string]float64        `json:"ratios"`
+	Spreads     map[string]figures.Spread `json:"ratio_spreads"` // over rounds; the ratios are their medians
+	Warm        map[string]Warm           `json:"warm"`
+	Cold        map[string]Cold           `json:"cold"`
+	RSSBytes    map[string]int64          `json:"rss_bytes"` // after the rounds
+	Allocations []Benchmark               `json:"allocations"`
+	Captured    any                       `json:"captured"` // what the Firehose stand-in took
+	Segments    int64                     `json:"xray_documents"`
+	Notes       []string                  `json:"notes"`
 }
 
 // Warm is a load's times: medians over rounds of the round's quantile for p50, all runs together for p99.
@@ -48,23 +50,19 @@ func summarize(s *series) Warm {
 			busies = append(busies, quantile(r.busy, 0.5))
 		}
 	}
-	w := Warm{Runs: len(answers), AnswerP50: median(s.p50s()), AnswerP99: quantile(answers, 0.99)}
+	w := Warm{Runs: len(answers), AnswerP50: figures.Median(s.p50s()), AnswerP99: quantile(answers, 0.99)}
 	if len(busy) > 0 {
-		w.BusyP50, w.BusyP99 = median(busies), quantile(busy, 0.99)
+		w.BusyP50, w.BusyP99 = figures.Median(busies), quantile(busy, 0.99)
 	}
 	return w
 }
 
 // bars are the limits of the project's promise, printed beside the ratios.
-var bars = []struct {
-	name  string
-	bound float64
-	most  bool // the ratio must not exceed the bound; otherwise it must reach it
-}{
-	{"predict_1row_overhead_us", 80, true},
-	{"json_1000x30_overhead_python_over_ours", 4, false},
-	{"binary_1000x30_overhead_python_json_over_ours", 10, false},
-	{"cold_speedup_vs_python", 5, false},
+var bars = []figures.Bar{
+	{Name: "predict_1row_overhead_us", Bound: 80, Most: true},
+	{Name: "json_1000x30_overhead_python_over_ours", Bound: 4},
+	{Name: "binary_1000x30_overhead_python_json_over_ours", Bound: 10},
+	{Name: "cold_speedup_vs_python", Bound: 5},
 }
 
 var notes = []string{
@@ -110,17 +108,7 @@ func (r *Report) print(w io.Writer) error {
 	for _, b := range r.Allocations {
 		fmt.Fprintf(t, "%s\t%d\t%d\t%.1f\t\n", b.Name, b.Allocs, b.Bytes, b.NS/1e3)
 	}
-	fmt.Fprintf(t, "\nratio\tmedian\tleast\tmost\tbar\t\n")
-	for _, b := range bars {
-		s, verdict, sign := r.Spreads[b.name], "missed", "≥"
-		if b.most {
-			sign = "≤"
-		}
-		if b.most == (s.Median <= b.bound) {
-			verdict = "met"
-		}
-		fmt.Fprintf(t, "%s\t%.1f\t%.1f\t%.1f\t%s %g %s\t\n", b.name, s.Median, s.Least, s.Most, sign, b.bound, verdict)
-	}
+	figures.PrintRatios(t, r.Spreads, bars)
 	return t.Flush()
 }
 
