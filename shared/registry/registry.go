@@ -13,6 +13,7 @@ import (
 
 	"github.com/tidegate/tidegate/shared/blob"
 	"github.com/tidegate/tidegate/shared/fault"
+	"github.com/tidegate/tidegate/shared/pause"
 )
 
 // Options replace what a registry takes from its surroundings; the zero value is
@@ -41,7 +42,7 @@ func New(store blob.Store, opt Options) *Registry {
 		opt.Now = time.Now
 	}
 	if opt.Sleep == nil {
-		opt.Sleep = sleep
+		opt.Sleep = pause.For
 	}
 	if opt.Rand == nil {
 		opt.Rand = mathrand.Float64
@@ -50,17 +51,6 @@ func New(store blob.Store, opt Options) *Registry {
 		opt.NewID = rand.Text
 	}
 	return &Registry{store: store, opt: opt}
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
 }
 
 func (r *Registry) now() time.Time { return r.opt.Now().UTC().Truncate(time.Millisecond) }

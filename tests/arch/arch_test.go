@@ -20,7 +20,7 @@ const module = "github.com/tidegate/tidegate"
 // storeys lists the packages under shared/ from the ground up. A package imports
 // packages of lower storeys only. A new package is given its place here.
 var storeys = [][]string{
-	{"fault", "tensor", "gate", "sketch", "stat"},
+	{"fault", "tensor", "gate", "sketch", "stat", "pause"},
 	{"blob"},
 	{"schema", "oip", "routing", "modelfile", "validate"},
 	{"registry"},
@@ -37,7 +37,7 @@ var storeys = [][]string{
 var adapters = []string{"awsenv", "blob/s3", "inference/onnx", "inference/remote", "stream/firehose", "stream/eventbridge", "stream/sns"}
 
 // leaves use nothing but the standard library.
-var leaves = []string{"fault", "tensor", "gate", "sketch"}
+var leaves = []string{"fault", "tensor", "gate", "sketch", "pause"}
 
 // fenced external modules: who may import them, and why nobody else does.
 var fenced = []struct {

@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"github.com/tidegate/tidegate/shared/fault"
+	"github.com/tidegate/tidegate/shared/pause"
 )
 
 const (
@@ -70,7 +71,7 @@ func New(base string, authorize Authorizer, options ...Option) (*Client, error) 
 	if err != nil || u.Scheme == "" || u.Host == "" {
 		return nil, fault.New(fault.InvalidArgument, "the endpoint %q is not a URL such as https://host", base)
 	}
-	c := &Client{base: u, authorize: authorize, tries: DefaultTries, sleep: sleep,
+	c := &Client{base: u, authorize: authorize, tries: DefaultTries, sleep: pause.For,
 		http: &http.Client{Timeout: requestTimeout, Transport: transport()}}
 	for _, o := range options {
 		o(c)
@@ -210,15 +211,4 @@ func kindOf(status int) fault.Kind {
 func backoff(try int, asked time.Duration) time.Duration {
 	ceiling := min(200*time.Millisecond<<(try-1), 10*time.Second)
 	return max(asked, time.Duration(rand.Int64N(int64(ceiling)))+time.Millisecond)
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
 
 	"github.com/tidegate/tidegate/shared/fault"
+	"github.com/tidegate/tidegate/shared/pause"
 )
 
 const (
@@ -38,16 +39,7 @@ type Bus struct {
 
 // New returns the bus with the given name or ARN.
 func New(client *eventbridge.Client, name string) *Bus {
-	return &Bus{client: client, name: name, sleep: func(ctx context.Context, d time.Duration) error {
-		timer := time.NewTimer(d)
-		defer timer.Stop()
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-timer.C:
-			return nil
-		}
-	}}
+	return &Bus{client: client, name: name, sleep: pause.For}
 }
 
 // Emit publishes one event. An entry that the bus throttles or fails to take is

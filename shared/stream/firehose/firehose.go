@@ -21,6 +21,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/firehose/types"
 
 	"github.com/tidegate/tidegate/shared/fault"
+	"github.com/tidegate/tidegate/shared/pause"
 )
 
 // Quotas of one PutRecordBatch (Firehose developer guide, "Quota"), and how often
@@ -41,16 +42,7 @@ type Stream struct {
 
 // New returns the stream with the given name.
 func New(client *firehose.Client, name string) *Stream {
-	return &Stream{client: client, name: name, sleep: func(ctx context.Context, d time.Duration) error {
-		timer := time.NewTimer(d)
-		defer timer.Stop()
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-timer.C:
-			return nil
-		}
-	}}
+	return &Stream{client: client, name: name, sleep: pause.For}
 }
 
 // Send delivers records in as few calls as the quotas allow. It returns the
