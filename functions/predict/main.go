@@ -76,10 +76,7 @@ func build(ctx context.Context, log *slog.Logger, getenv func(string) string) (*
 	if err != nil {
 		return nil, err
 	}
-	rt, err := onnx.Open(onnx.Options{Library: cfg.Library, Threads: onnx.Threads(cfg.MemoryMB, runtime.NumCPU()), Log: log})
-	if err != nil {
-		return nil, err
-	}
+	rt := onnx.Start(onnx.Options{Library: cfg.Library, Threads: onnx.Threads(cfg.MemoryMB, runtime.NumCPU()), Log: log})
 	told, err := telemetry.New(telemetry.Options{Out: os.Stdout, Namespace: cfg.Namespace, Now: time.Now, Getenv: getenv})
 	if err != nil {
 		return nil, err
@@ -97,9 +94,12 @@ func build(ctx context.Context, log *slog.Logger, getenv func(string) string) (*
 	if err := fleet.Preload(preload, cfg.Preload); err != nil { // asked for again by the first request
 		log.Warn("model not preloaded", "error", err.Error())
 	}
+	if err := rt.Wait(); err != nil {
+		return nil, err
+	}
 	return &lambdaapi.Loop{
 		API: getenv("AWS_LAMBDA_RUNTIME_API"), Log: log, Exhausted: fleet.Exhausted,
-		Handler: httpapi.New(fleet, recorder, told, httpapi.Options{Enveloped: true}),
+		Handler: httpapi.New(fleet, recorder, told, httpapi.Options{Enveloped: true, Count: told.Count}),
 		Flush: func(ctx context.Context) {
 			if err := recorder.Flush(ctx); err != nil {
 				log.Error("captures lost at the end of the process", "error", err.Error())

@@ -51,6 +51,8 @@ func newCall(s *session) *call {
 		c.results[i] = tensor.Tensor{Name: spec.Name, Datatype: spec.Datatype}
 		c.out[i].memory = tensor.Tensor{Name: spec.Name, Datatype: spec.Datatype}
 	}
+	// Results that nobody releases would end the process when they are collected: their memory is still pinned then.
+	runtime.SetFinalizer(c, (*call).destroy)
 	return c
 }
 

@@ -17,6 +17,7 @@
 package onnx
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -49,6 +50,8 @@ type Options struct {
 // Runtime is the ONNX Runtime of this process.
 type Runtime struct {
 	threads int
+	loaded  chan struct{} // closed when err and version are set
+	err     error
 	version string
 }
 
@@ -60,22 +63,46 @@ var library struct {
 }
 
 // Open loads the library, once per process: a second call with the same path
-// shares it. Loading takes 17 to 20 ms (DESIGN §9).
+// shares it. Loading takes 12 to 20 ms; in a Lambda function it has begun before
+// (early.c).
 //
 // Errors: Internal, with the path and what to do, when the file is not there, is
 // not ONNX Runtime, or does not offer the API version this binary was built for;
 // also when another path is loaded already.
 func Open(o Options) (*Runtime, error) {
+	r := Start(o)
+	return r, r.Wait()
+}
+
+// Start is Open that does not wait: Load and Wait do.
+func Start(o Options) *Runtime {
+	r := &Runtime{threads: max(o.Threads, 1), loaded: make(chan struct{})}
+	go func() {
+		defer close(r.loaded)
+		if r.err = r.open(o); r.err == nil {
+			r.version = ort.GetVersion()
+		}
+	}()
+	return r
+}
+
+// Wait returns when the library is loaded, with Open's error.
+func (r *Runtime) Wait() error {
+	<-r.loaded
+	return r.err
+}
+
+func (r *Runtime) open(o Options) error {
 	if o.Library == "" {
 		o.Library = DefaultLibrary
 	}
 	library.Lock()
 	defer library.Unlock()
 	if library.path == "" {
-		limitArenas(max(o.Threads, 1))
+		limitArenas(r.threads)
 		started := time.Now()
 		if err := load(o.Library); err != nil {
-			return nil, err
+			return err
 		}
 		if o.Log != nil {
 			o.Log.Info("library loaded", "path", o.Library, "version", ort.GetVersion(), "library_us", time.Since(started).Microseconds())
@@ -83,9 +110,9 @@ func Open(o Options) (*Runtime, error) {
 		library.path = o.Library
 	}
 	if library.path != o.Library {
-		return nil, fault.New(fault.Internal, "libonnxruntime is loaded from %s already; a process has one", library.path)
+		return fault.New(fault.Internal, "libonnxruntime is loaded from %s already; a process has one", library.path)
 	}
-	return &Runtime{threads: max(o.Threads, 1), version: ort.GetVersion()}, nil
+	return nil
 }
 
 func load(path string) error {
@@ -101,8 +128,11 @@ func load(path string) error {
 	return nil
 }
 
-// String names the runtime and its version, e.g. "onnxruntime 1.27.0".
-func (r *Runtime) String() string { return "onnxruntime " + r.version }
+// String names the runtime and its version, e.g. "onnxruntime 1.27.0"; it waits for the library.
+func (r *Runtime) String() string {
+	<-r.loaded
+	return "onnxruntime " + r.version
+}
 
 // Threads returns the threads worth using in a Lambda function of the given
 // memory: a vCPU comes with every 1,769 MB (Lambda's documentation), whatever
@@ -123,7 +153,11 @@ func Threads(memoryMB, processors int) int {
 // carry: scalars of BYTES and FP16, and FP16 outputs with a free dimension other
 // than the batch. Names that the graph does not have are found by the first run.
 func (r *Runtime) Load(ctx context.Context, model []byte, sig schema.Signature) (inference.Session, error) {
-	if err := ctx.Err(); err != nil {
+	select {
+	case <-r.loaded:
+	case <-ctx.Done():
+	}
+	if err := cmp.Or(ctx.Err(), r.err); err != nil {
 		return nil, err
 	}
 	if len(model) == 0 || len(sig.Inputs) == 0 || len(sig.Outputs) == 0 {

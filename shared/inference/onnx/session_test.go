@@ -3,6 +3,7 @@ package onnx_test
 import (
 	"context"
 	"math"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -246,6 +247,20 @@ func TestRunsAreConcurrentAndCloseDrains(t *testing.T) {
 	if _, _, err := s.Run(t.Context(), mixedRows(1), nil); !fault.Is(err, fault.Unavailable) {
 		t.Errorf("after close: %v", err)
 	}
+}
+
+// TestResultsThatAreNotReleased: forgetting them costs memory until they are
+// collected, never the process.
+func TestResultsThatAreNotReleased(t *testing.T) {
+	s := loaded(t, "mixed")
+	for range 20 {
+		if _, _, err := s.Run(t.Context(), mixedRows(3), nil); err != nil {
+			t.Fatal(err)
+		}
+		runtime.GC()
+	}
+	time.Sleep(10 * time.Millisecond) // finalizers run on a goroutine of their own
+	runtime.GC()
 }
 
 func TestRefusedInputs(t *testing.T) {

@@ -40,7 +40,18 @@ func (f *fill[T]) run(i, n int) (int, Code) {
 		}
 		return i + 1, OK
 	}
+	floats, _ := any(f.dst).([]float32)
+	misses := 0
 	for end := k + n; k < end; k++ {
+		if floats != nil {
+			var read int
+			if i, read = float32s(b, i, floats[k:end-1]); read == 0 {
+				if misses++; misses > 16 && 2*misses > k {
+					floats = nil // the next ones are likely to look otherwise, too
+				}
+			}
+			k += read
+		}
 		v, next, code := f.elem(b, i)
 		if code != OK {
 			if code != Null || f.missing == nil {

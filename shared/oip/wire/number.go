@@ -63,6 +63,60 @@ func (n *number) scan(b []byte, i int) int {
 	return i
 }
 
+// short reads what most floats look like: a sign or none, one digit, a point and 1
+// to 15 digits, as ±mant·10^-scale. Where signs and lengths are as good as random, a
+// loop over them is guessed wrong at every number: nothing here branches on them.
+// end is i for everything else, which scan reads.
+func short(b []byte, i int) (mant uint64, scale int, neg bool, end int) {
+	if i+longestShort > len(b) {
+		return 0, 0, false, i
+	}
+	neg = b[i] == '-'
+	from := i + int(one(neg))
+	first := uint64(b[from] - '0')
+	head, tail := binary.LittleEndian.Uint64(b[from+2:]), binary.LittleEndian.Uint64(b[from+10:])
+	h := bits.TrailingZeros64(nonDigits(head)) / 8
+	t := bits.TrailingZeros64(nonDigits(tail)) / 8 & -(h >> 3) // digits go on there only after eight
+	end = from + 2 + h + t
+	if first > 9 || b[from+1] != '.' || h == 0 || t == 8 || b[end]|0x20 == 'e' {
+		return 0, 0, false, i
+	}
+	return (first*tens[h]+parseFew(head, h))*tens[t&7] + parseFew(tail, t), h + t, neg, end
+}
+
+// longestShort is how far short looks.
+const longestShort = len("-0.") + 16
+
+// float32s reads numbers as short knows them, each with a comma behind it, and stops
+// before the first other one. It is Float32 without a call and a copy a number.
+func float32s(b []byte, i int, dst []float32) (next, n int) {
+	for n < len(dst) {
+		mant, scale, neg, end := short(b, i)
+		if end == i || b[end] != ',' {
+			break
+		}
+		v, ok := narrow(float64(int64(mant))*tenths[scale], neg)
+		if !ok {
+			break
+		}
+		dst[n] = v
+		n++
+		if i = end + 1; i < len(b) && b[i] == ' ' {
+			i++
+		}
+	}
+	return i, n
+}
+
+// one is 1 for true, without a branch.
+func one(v bool) uint8 {
+	var n uint8
+	if v {
+		n = 1
+	}
+	return n
+}
+
 // exponent reads [+-]digits at i; its position is 0 when there is none. Values
 // beyond ±100000 are cut there: they are far out of every range already.
 func exponent(b []byte, i int) (e, next int) {
@@ -103,19 +157,14 @@ func significant(text []byte) int {
 func fraction(mant uint64, b []byte, i int) (uint64, int) {
 	for i+8 <= len(b) {
 		v := binary.LittleEndian.Uint64(b[i:])
-		// The lowest byte flagged is exact: digits below it neither carry nor borrow.
-		other := ((v + 0x4646464646464646) | (v - 0x3030303030303030)) & tops
+		other := nonDigits(v)
 		if other == 0 {
 			mant = mant*100000000 + parseEight(v)
 			i += 8
 			continue
 		}
-		if k := bits.TrailingZeros64(other) / 8; k > 0 {
-			v = v<<(64-8*k) | uint64(0x3030303030303030)>>(8*k) // zeros before k digits
-			mant = mant*tens[k] + parseEight(v)
-			i += k
-		}
-		return mant, i
+		k := bits.TrailingZeros64(other) / 8
+		return mant*tens[k] + parseFew(v, k), i + k
 	}
 	for i < len(b) && b[i]-'0' <= 9 {
 		mant = mant*10 + uint64(b[i]-'0')
@@ -124,7 +173,16 @@ func fraction(mant uint64, b []byte, i int) (uint64, int) {
 	return mant, i
 }
 
-var tens = [...]uint64{1, 10, 100, 1000, 10000, 100000, 1000000, 10000000}
+var tens = [...]uint64{1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000}
+
+// nonDigits flags, by their top bits, the bytes that are no digits. The lowest one
+// flagged is exact: digits below it neither carry nor borrow.
+func nonDigits(v uint64) uint64 { return ((v + 0x4646464646464646) | (v - 0x3030303030303030)) & tops }
+
+// parseFew is the value of the first k of eight ASCII characters, k < 9, which are digits.
+func parseFew(v uint64, k int) uint64 {
+	return parseEight(v<<(64-8*k) | uint64(0x3030303030303030)>>(8*k)) // zeros before k digits
+}
 
 // parseEight is the value of eight ASCII digits, the first in the lowest byte.
 // Source: D. Lemire, "Quickly parsing eight digits" (2018).
@@ -137,6 +195,10 @@ func parseEight(v uint64) uint64 {
 // pow10 holds the powers of ten that a float64 represents exactly.
 var pow10 = [...]float64{1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11,
 	1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22}
+
+// tenths are the float64s nearest to 10^-k.
+var tenths = [...]float64{1e0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-11,
+	1e-12, 1e-13, 1e-14, 1e-15, 1e-16, 1e-17, 1e-18, 1e-19, 1e-20, 1e-21, 1e-22}
 
 // pow5 holds the powers of five that a uint64 represents.
 var pow5 = [...]uint64{1, 5, 25, 125, 625, 3125, 15625, 78125, 390625, 1953125, 9765625, 48828125, 244140625, 1220703125,
@@ -206,10 +268,7 @@ func (n *number) float64() (float64, bool) {
 	default:
 		return 0, false
 	}
-	if n.neg {
-		v = -v
-	}
-	return v, true
+	return math.Float64frombits(math.Float64bits(v) | uint64(one(n.neg))<<63), true
 }
 
 // quotient is mant/10^k, correctly rounded, for mant > 0 and k < len(pow5): an
@@ -237,18 +296,20 @@ func (n *number) float32() (float32, bool) {
 	}
 	v := float64(n.mant)
 	if n.exp < 0 {
-		v /= pow10[-n.exp]
+		v *= tenths[-n.exp] // at most 1.5 units off, and a third of a division's time
 	} else {
 		v *= pow10[n.exp]
 	}
+	return narrow(v, n.neg)
+}
+
+// narrow rounds ±v, which is within 3 units in the last place, to a float32 where that is sure to be right.
+func narrow(v float64, neg bool) (float32, bool) {
 	const half, slack = 1 << 28, 8
 	if low := math.Float64bits(v) & (1<<29 - 1); low-(half-slack) <= 2*slack || v > math.MaxFloat32 || (v < 0x1p-126 && v != 0) {
 		return 0, false
 	}
-	if n.neg {
-		v = -v
-	}
-	return float32(v), true
+	return math.Float32frombits(math.Float32bits(float32(v)) | uint32(one(neg))<<31), true
 }
 
 // Int reads an integer that fits T.

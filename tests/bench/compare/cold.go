@@ -60,7 +60,7 @@ func (b *bench) coldStarts(ctx context.Context) (map[string]Cold, error) {
 			if err != nil {
 				return nil, err
 			}
-			for name, c := range map[string]host.Command{"noop": b.noop(), "predict": b.predict(), "python": b.peer(m)} {
+			for name, c := range map[string]host.Command{"noop": b.noop(), "predict": b.predict("TIDEGATE_PRELOAD_MODELS=" + m.Name), "python": b.peer(m)} {
 				check := m.Check
 				if name == "noop" {
 					check = nil

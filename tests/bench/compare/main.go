@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -147,8 +148,8 @@ func (b *bench) close() error {
 }
 
 // commands are the three functions; Python serves one model per function.
-func (b *bench) predict() host.Command {
-	return host.Command{Name: "predict", Path: b.o.predict, Env: append(b.cloud.Env(), workload.PredictEnv(b.o.library)...)}
+func (b *bench) predict(env ...string) host.Command {
+	return host.Command{Name: "predict", Path: b.o.predict, Env: slices.Concat(b.cloud.Env(), workload.PredictEnv(b.o.library), env)}
 }
 
 func (b *bench) noop() host.Command { return host.Command{Name: "noop", Path: b.o.noop} }
@@ -181,6 +182,8 @@ func (b *bench) loads(ctx context.Context) ([]load, error) {
 	}
 	loads := []load{
 		function("noop_1row", 150, b.running["noop"], one, nil),
+		function("noop_1000x30_json", 12, b.running["noop"], many, nil),
+		function("noop_1000x30_binary", 12, b.running["noop"], binary, nil),
 		function("predict_1row", 150, b.running["predict"], one, b.flights.Check),
 		function("python_1row", 150, b.running["python_flights"], one, b.flights.Check),
 		function("predict_1000x30_json", 12, b.running["predict"], many, b.wide.Check),
