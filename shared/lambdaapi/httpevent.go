@@ -2,12 +2,13 @@ package lambdaapi
 
 import (
 	"bytes"
-	"encoding/base64"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/segmentio/asm/base64"
 
 	"github.com/tidegate/tidegate/shared/fault"
 	"github.com/tidegate/tidegate/shared/httpapi"
@@ -64,6 +65,7 @@ func (e *httpEvent) decode(payload []byte) error {
 	e.request.Header = headers
 	e.stripStage()
 	if e.base64 {
+		// In place: three bytes out of four never reach what is still to be read.
 		n, err := base64.StdEncoding.Decode(e.request.Body, e.request.Body)
 		if err != nil {
 			return fault.New(fault.InvalidArgument, "isBase64Encoded is set, but the body is not base64")

@@ -1,7 +1,10 @@
 package lambdaapi
 
 import (
+	"bytes"
+	"encoding/base64"
 	"encoding/json"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -100,6 +103,29 @@ func TestDecodeUnescapes(t *testing.T) {
 		var e httpEvent
 		if e.decode([]byte(`{"rawPath":"/","requestContext":{"http":{"method":"POST"}},"body":"`+raw+`"}`)) == nil {
 			t.Errorf("%s is accepted", raw)
+		}
+	}
+}
+
+// TestBase64InPlace holds decoding in place, which runs over vectors of bytes, to
+// the standard library's: every length, and damage at any place.
+func TestBase64InPlace(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for n := range 1200 {
+		raw := make([]byte, n)
+		for i := range raw {
+			raw[i] = byte(random.Uint32())
+		}
+		encoded := []byte(base64.StdEncoding.EncodeToString(raw))
+		if n%3 == 1 {
+			encoded[random.IntN(len(encoded))] = "=-_ \x00\xff"[random.IntN(6)]
+		}
+		want, wantErr := base64.StdEncoding.DecodeString(string(encoded))
+		var e httpEvent
+		body, _ := json.Marshal(string(encoded))
+		err := e.decode([]byte(`{"rawPath":"/","requestContext":{"http":{"method":"POST"}},"isBase64Encoded":true,"body":` + string(body) + `}`))
+		if (err != nil) != (wantErr != nil) || err == nil && !bytes.Equal(e.request.Body, want) {
+			t.Errorf("%d bytes: %v, the standard library %v", n, err, wantErr)
 		}
 	}
 }
