@@ -11,6 +11,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/tidegate/tidegate/shared/period"
 	"github.com/tidegate/tidegate/shared/profile"
 )
 
@@ -82,7 +83,7 @@ func TestRandomHalvesOfFlights(t *testing.T) {
 			tally := profile.NewTally(b)
 			fill(tally, order[rows:2*rows])
 			strata := []profile.Stratum{{Sampled: 1, Rows: uint64(rows), Columns: tally.States}}
-			r := mustJudge(t, Job{Model: "flights", Window: Window{ID: "half"}, Baseline: b, Policy: DefaultPolicy(), Strata: strata})
+			r := mustJudge(t, Job{Model: "flights", Window: period.Window{ID: "half"}, Baseline: b, Policy: DefaultPolicy(), Strata: strata})
 			for i := range r.Columns {
 				c := &r.Columns[i]
 				if !b.Columns[i].Identifier && c.Verdict != want {

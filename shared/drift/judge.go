@@ -11,13 +11,14 @@ import (
 	"strings"
 
 	"github.com/tidegate/tidegate/shared/fault"
+	"github.com/tidegate/tidegate/shared/period"
 	"github.com/tidegate/tidegate/shared/profile"
 )
 
 // Job is all that a report is made from. Nothing of it is changed.
 type Job struct {
 	Model    string
-	Window   Window
+	Window   period.Window
 	Version  int
 	Baseline *profile.Baseline // nil: there is none, and the report says so
 	Digest   string            // sha256 of the baseline
@@ -250,7 +251,7 @@ func (job *Job) id(leftOut []LeftOut) (string, error) {
 	raw, err := json.Marshal(struct {
 		V       int
 		Model   string
-		Window  Window
+		Window  period.Window
 		Version int
 		Digest  string
 		Policy  Policy

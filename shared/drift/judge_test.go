@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/tidegate/tidegate/shared/fault"
+	"github.com/tidegate/tidegate/shared/period"
 	"github.com/tidegate/tidegate/shared/profile"
 )
 
@@ -69,7 +70,7 @@ func windowOf(t *testing.T, b *profile.Baseline, shards, n int, shift float64, o
 }
 
 func testJob(b *profile.Baseline, w *profile.Window) Job {
-	return Job{Model: "m", Window: Window{ID: "2026-11-24", Start: testDay, End: testDay.AddDate(0, 0, 1)}, Version: 1, Baseline: b,
+	return Job{Model: "m", Window: period.Window{ID: "2026-11-24", Start: testDay, End: testDay.AddDate(0, 0, 1)}, Version: 1, Baseline: b,
 		Digest: "00000000000000000000000000000000000000000000000000000000000000aa", Policy: DefaultPolicy(), Strata: w.Strata(), Totals: w.Totals()}
 }
 
@@ -162,7 +163,7 @@ func TestNothingToCompare(t *testing.T) {
 	if r := mustJudge(t, job); r.Verdict != NotEnoughData || len(r.Columns) != 3 || !strings.Contains(r.Summary, "no rows") {
 		t.Errorf("%s: %s", r.Verdict, r.Summary)
 	}
-	job = Job{Model: "m", Window: Window{ID: "w"}, Policy: DefaultPolicy(), LeftOut: []LeftOut{{Reason: LeftNoBaseline, Count: 12, Unit: UnitRows}}}
+	job = Job{Model: "m", Window: period.Window{ID: "w"}, Policy: DefaultPolicy(), LeftOut: []LeftOut{{Reason: LeftNoBaseline, Count: 12, Unit: UnitRows}}}
 	if r := mustJudge(t, job); r.Verdict != NotEnoughData || r.Rows.In != 12 || !strings.Contains(r.Summary, "none of the 12 rows") {
 		t.Errorf("%s: %s", r.Verdict, r.Summary)
 	}
@@ -211,7 +212,7 @@ func TestRowsWithoutScores(t *testing.T) {
 			w.x(tally, 0)
 			w.p(tally, 1)
 		}
-		job := Job{Model: "m", Window: Window{ID: "b", Batch: true}, Baseline: b, Digest: "d", Policy: w.policy,
+		job := Job{Model: "m", Window: period.Window{ID: "b", Batch: true}, Baseline: b, Digest: "d", Policy: w.policy,
 			Strata: []profile.Stratum{{Sampled: 1, Rows: 4000, Columns: tally.States}}}
 		job.Totals.Report.Rows, job.Totals.Report.Absent = 4000, w.absent
 		r := mustJudge(t, job)

@@ -4,35 +4,26 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"time"
 
 	"github.com/tidegate/tidegate/shared/fault"
+	"github.com/tidegate/tidegate/shared/period"
 	"github.com/tidegate/tidegate/shared/profile"
 )
 
 // ReportVersion is the format of a report that this package writes.
 const ReportVersion = 1
 
-// Window is what was judged: a time window of captures, or a batch. Ids begin with
-// a time in UTC, so windows of a model sort by theirs.
-type Window struct {
-	ID    string    `json:"id"` // "2026-11-24", "2026-11-24T13-00", "2026-11-24T13-05-12Z-<digest>" of a batch
-	Batch bool      `json:"batch,omitempty"`
-	Start time.Time `json:"start,omitzero"` // of a time window, inclusive
-	End   time.Time `json:"end,omitzero"`   // exclusive
-}
-
 // Report is reports/drift/<m>/<window>/<id>.json (docs/formats/drift.md). Its
 // bytes depend on the rows, the baseline, the policy and the history, not on how
 // rows were split or in which order they came.
 type Report struct {
-	V        int     `json:"v"`
-	ID       string  `json:"id"`       // digest of what was compared and how
-	Revision int     `json:"revision"` // 1, and one more than the report that it supersedes
-	Model    string  `json:"model"`
-	Window   Window  `json:"window"`
-	Verdict  Verdict `json:"verdict"`
-	Summary  string  `json:"summary"` // the verdict as a sentence
+	V        int           `json:"v"`
+	ID       string        `json:"id"`       // digest of what was compared and how
+	Revision int           `json:"revision"` // 1, and one more than the report that it supersedes
+	Model    string        `json:"model"`
+	Window   period.Window `json:"window"`
+	Verdict  Verdict       `json:"verdict"`
+	Summary  string        `json:"summary"` // the verdict as a sentence
 	// Drifted are the gating columns with the verdict drift, Undecided those without enough data.
 	Drifted   []string `json:"drifted,omitempty"`
 	Undecided []string `json:"undecided,omitempty"`

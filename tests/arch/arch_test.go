@@ -22,7 +22,8 @@ const module = "github.com/tidegate/tidegate"
 var storeys = [][]string{
 	{"fault", "tensor", "gate", "sketch", "stat", "pause"},
 	{"blob"},
-	{"schema", "oip", "routing", "modelfile", "validate"},
+	{"schema", "oip", "routing", "modelfile", "validate", "period"},
+	{"report"},
 	{"registry"},
 	{"inference"},
 	{"capture"},

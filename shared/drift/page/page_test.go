@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/tidegate/tidegate/shared/drift"
+	"github.com/tidegate/tidegate/shared/period"
 	"github.com/tidegate/tidegate/shared/profile"
 )
 
@@ -66,7 +67,7 @@ func job(t *testing.T) drift.Job {
 	tally := profile.NewTally(baseline)
 	fill(rng, tally, 3000, true)
 	day := time.Date(2026, 7, 14, 0, 0, 0, 0, time.UTC)
-	j := drift.Job{Model: "flights", Window: drift.Window{ID: "2026-07-14", Start: day, End: day.AddDate(0, 0, 1)}, Version: 7,
+	j := drift.Job{Model: "flights", Window: period.Window{ID: "2026-07-14", Start: day, End: day.AddDate(0, 0, 1)}, Version: 7,
 		Baseline: baseline, Digest: strings.Repeat("ab", 32), Policy: drift.DefaultPolicy(),
 		Strata: []profile.Stratum{{Sampled: 1, Requests: 310, Errors: 2, Rows: 3000, Columns: tally.States}}}
 	j.Totals.Requests, j.Totals.Errors, j.Totals.Report.Rows = 310, 2, 3000
@@ -114,7 +115,7 @@ func superseding(t *testing.T) drift.Job {
 }
 
 func TestGolden(t *testing.T) {
-	empty := drift.Job{Model: "flights", Window: drift.Window{ID: "2026-07-15"}, Policy: drift.DefaultPolicy()}
+	empty := drift.Job{Model: "flights", Window: period.Window{ID: "2026-07-15"}, Policy: drift.DefaultPolicy()}
 	for name, j := range map[string]drift.Job{"window": superseding(t), "empty": empty} {
 		got := render(t, j)
 		file := "testdata/" + name + ".golden"

@@ -12,6 +12,7 @@ import (
 
 	"github.com/tidegate/tidegate/shared/drift"
 	"github.com/tidegate/tidegate/shared/fault"
+	"github.com/tidegate/tidegate/shared/period"
 	"github.com/tidegate/tidegate/shared/profile"
 	"github.com/tidegate/tidegate/shared/profile/job"
 )
@@ -28,10 +29,10 @@ func (w *Watcher) batch(ctx context.Context, m *watched, id string) (Out, error)
 	if err != nil {
 		return Out{}, err
 	}
-	g := w.gather(m, drift.Window{ID: id, Batch: true})
+	g := w.gather(m, period.Window{ID: id, Batch: true})
 	var mu sync.Mutex
 	var wrong []string
-	err = each(ctx, len(p.Parts), func(ctx context.Context, i int) error {
+	err = period.Each(ctx, len(p.Parts), func(ctx context.Context, i int) error {
 		problem, err := w.part(ctx, g, &p.Parts[i])
 		if problem != "" {
 			mu.Lock()

@@ -12,6 +12,7 @@ import (
 	"github.com/tidegate/tidegate/shared/capture"
 	"github.com/tidegate/tidegate/shared/drift"
 	"github.com/tidegate/tidegate/shared/fault"
+	"github.com/tidegate/tidegate/shared/period"
 	"github.com/tidegate/tidegate/shared/profile"
 	"github.com/tidegate/tidegate/shared/registry"
 )
@@ -21,7 +22,7 @@ import (
 type gathered struct {
 	w     *Watcher
 	model *watched
-	win   drift.Window
+	win   period.Window
 
 	mu       sync.Mutex
 	versions map[int]*counted
@@ -41,7 +42,7 @@ type counted struct {
 	blocks   map[time.Time]*profile.Window // by hour or day
 }
 
-func (w *Watcher) gather(m *watched, win drift.Window) *gathered {
+func (w *Watcher) gather(m *watched, win period.Window) *gathered {
 	return &gathered{w: w, model: m, win: win, versions: map[int]*counted{}, left: map[string]*drift.LeftOut{}, sources: map[string]bool{},
 		others: map[string]time.Time{}, notes: profile.NewWindow(&profile.Baseline{}, "", profile.Selection{})}
 }
@@ -49,7 +50,7 @@ func (w *Watcher) gather(m *watched, win drift.Window) *gathered {
 // read adds the documents under infos. One that cannot be read is left out, one
 // that is gone since the listing was removed by its lifecycle.
 func (g *gathered) read(ctx context.Context, infos []blob.Info) error {
-	return each(ctx, len(infos), func(ctx context.Context, i int) error {
+	return period.Each(ctx, len(infos), func(ctx context.Context, i int) error {
 		obj, err := g.w.Data.Get(ctx, infos[i].Key)
 		if fault.Is(err, fault.NotFound) {
 			return nil
@@ -57,7 +58,7 @@ func (g *gathered) read(ctx context.Context, infos []blob.Info) error {
 		if err != nil {
 			return fmt.Errorf("watch: read a profile: %w", err)
 		}
-		hour, _ := hourOf(profilePrefix(g.model.name), obj.Key)
+		hour, _ := period.HourOf(profilePrefix(g.model.name), obj.Key)
 		d, err := profile.ParseDocument(obj.Body)
 		if err != nil || d.Model != g.model.name {
 			if g.own(hour) {
@@ -105,7 +106,7 @@ func (g *gathered) group(ctx context.Context, d *profile.Document, group *profil
 			g.leave(drift.LeftUncounted, "rows without a time", drift.UnitRows, group.Rows, d.Source.Key)
 			return true, nil
 		}
-		if w := windowAt(&g.model.policy, group.Interval); w.Start.Before(g.win.Start) {
+		if w := period.At(g.model.policy.Window(), group.Interval); w.Start.Before(g.win.Start) {
 			if _, to := core(&g.model.policy, w); !hour.Before(to) {
 				g.others[w.ID] = w.Start
 			}
@@ -152,8 +153,8 @@ func (g *gathered) block(group *profile.Group) time.Time {
 	case g.win.Batch || group.Interval.IsZero():
 	case g.model.policy.Cluster == drift.ClusterHour:
 		return group.Interval.Truncate(time.Hour)
-	case g.model.policy.Cluster == drift.ClusterDay || g.model.policy.Window() >= 10*day:
-		return group.Interval.Truncate(day)
+	case g.model.policy.Cluster == drift.ClusterDay || g.model.policy.Window() >= 10*period.Day:
+		return group.Interval.Truncate(period.Day)
 	}
 	return time.Time{}
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/tidegate/tidegate/shared/blob"
 	"github.com/tidegate/tidegate/shared/fault"
+	"github.com/tidegate/tidegate/shared/period"
 	"github.com/tidegate/tidegate/shared/profile"
 	"github.com/tidegate/tidegate/shared/profile/job"
 	"github.com/tidegate/tidegate/shared/registry"
@@ -156,7 +157,7 @@ func (w *Watcher) objects(ctx context.Context, in *PlanIn) (found []object, skip
 	if err != nil {
 		return nil, nil, err
 	}
-	err = each(ctx, len(found), func(ctx context.Context, i int) error {
+	err = period.Each(ctx, len(found), func(ctx context.Context, i int) error {
 		info, err := w.Data.Head(ctx, found[i].key)
 		if err != nil {
 			return fault.Wrap(err, fault.KindOf(err), "an object of the batch cannot be looked at: %s", profile.Cut(found[i].key))
@@ -219,7 +220,7 @@ func jobID(version int, objects []object) string {
 // parts cuts the objects into items: a text is one, a Parquet file as many as its row groups make.
 func (w *Watcher) parts(ctx context.Context, p *Plan, objects []object) error {
 	cut := make([][]Part, len(objects))
-	err := each(ctx, len(objects), func(ctx context.Context, i int) (err error) {
+	err := period.Each(ctx, len(objects), func(ctx context.Context, i int) (err error) {
 		cut[i], err = w.partsOf(ctx, objects[i])
 		return err
 	})

@@ -2,12 +2,10 @@ package watch
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 
 	"github.com/tidegate/tidegate/shared/drift"
-	"github.com/tidegate/tidegate/shared/fault"
 )
 
 // StateChange is the detail of a "Drift State Change". Delivery is at least once
@@ -46,32 +44,15 @@ func (w *Watcher) change(r *drift.Report) StateChange {
 	return s
 }
 
-// tell emits the event of a report once: the object beside the report, written
-// after the bus has taken it, says that it was. A run that dies between the two
-// tells twice, none tells never.
+// tell emits the event of a report, once.
 func (w *Watcher) tell(ctx context.Context, r *drift.Report) error {
-	key := reportKey(r.Model, r.Window.ID, r.ID, ".event.json")
-	_, err := w.Data.Head(ctx, key)
-	if err == nil {
-		return nil
-	}
-	if !fault.Is(err, fault.NotFound) {
-		return fmt.Errorf("watch: look for an event: %w", err)
-	}
 	detail := w.change(r)
-	if err := w.Bus.Emit(ctx, EventSource, EventStateChange, w.Now().UTC(), detail); err != nil {
-		return fmt.Errorf("watch: tell of window %s of %s: %w", r.Window.ID, r.Model, err)
-	}
-	if w.Topic != nil {
-		if err := w.Topic.Publish(ctx, subject(&detail), text(&detail)); err != nil {
-			return fmt.Errorf("watch: publish window %s of %s: %w", r.Window.ID, r.Model, err)
+	return w.reports().Tell(ctx, r.Model, r.Window.ID, r.ID, detail, func() error {
+		if err := w.Bus.Emit(ctx, EventSource, EventStateChange, w.Now().UTC(), detail); err != nil || w.Topic == nil {
+			return err
 		}
-	}
-	body, err := json.Marshal(detail)
-	if err != nil {
-		return fault.Wrap(err, fault.Internal, "an event cannot be encoded")
-	}
-	return w.once(ctx, key, append(body, '\n'))
+		return w.Topic.Publish(ctx, subject(&detail), text(&detail))
+	})
 }
 
 func subject(s *StateChange) string {

@@ -12,6 +12,8 @@ import (
 	"github.com/tidegate/tidegate/shared/blob"
 	"github.com/tidegate/tidegate/shared/drift"
 	"github.com/tidegate/tidegate/shared/fault"
+	"github.com/tidegate/tidegate/shared/period"
+	"github.com/tidegate/tidegate/shared/report"
 )
 
 // tick judges what is due, model by model. A model that fails does not stop the others.
@@ -52,11 +54,11 @@ func (w *Watcher) tickModel(ctx context.Context, name string) ([]Done, error) {
 	}
 	first, _ := core(&m.policy, windows[0])
 	_, last := core(&m.policy, windows[len(windows)-1])
-	profiles, err := w.hours(ctx, profilePrefix(name), first, last)
+	profiles, err := period.Hours(ctx, w.Data, profilePrefix(name), first, last)
 	if err != nil || len(profiles) == 0 {
 		return nil, err
 	}
-	marks, err := w.marks(ctx, m, windows[0])
+	marks, err := w.reports().Marks(ctx, name, windows[0].ID)
 	if err != nil {
 		return nil, err
 	}
@@ -65,14 +67,13 @@ func (w *Watcher) tickModel(ctx context.Context, name string) ([]Done, error) {
 
 // judgeDue judges the windows whose listing has no mark, and earlier ones that
 // turn out to have got late rows.
-func (w *Watcher) judgeDue(ctx context.Context, m *watched, windows []drift.Window, profiles []blob.Info, marks map[string]bool) ([]Done, error) {
+func (w *Watcher) judgeDue(ctx context.Context, m *watched, windows []period.Window, profiles []blob.Info, marks *report.Marks) ([]Done, error) {
 	var out []Done
 	late := map[string]time.Time{}
-	handle := func(win drift.Window, force bool) error {
+	handle := func(win period.Window, force bool) error {
 		from, to := core(&m.policy, win)
-		normal := between(profiles, profilePrefix(m.name), from, to)
-		mark := markKey(m.name, win.ID, digestOf(normal))
-		if len(normal) == 0 || marks[mark] && !force {
+		normal := period.Between(profiles, profilePrefix(m.name), from, to)
+		if len(normal) == 0 || marks.Has(win.ID, normal) && !force {
 			return nil
 		}
 		done, others, err := w.judge(ctx, m, win, false)
@@ -80,10 +81,13 @@ func (w *Watcher) judgeDue(ctx context.Context, m *watched, windows []drift.Wind
 			return fmt.Errorf("watch: window %s of %s: %w", win.ID, m.name, err)
 		}
 		maps.Copy(late, others)
-		if done != nil && done.Created { // else a document came that has no row of the window
+		if done == nil { // a document came that has no row of the window
+			return marks.Set(ctx, win.ID, normal, "")
+		}
+		if done.Created {
 			out = append(out, *done)
 		}
-		return w.mark(ctx, mark, done)
+		return marks.Set(ctx, win.ID, normal, done.ID)
 	}
 	for _, win := range windows {
 		if err := handle(win, false); err != nil {
@@ -95,7 +99,7 @@ func (w *Watcher) judgeDue(ctx context.Context, m *watched, windows []drift.Wind
 			w.Log.Warn("rows came too late for their window", "model", m.name, "window", id)
 			continue
 		}
-		if err := handle(windowAt(&m.policy, late[id]), true); err != nil {
+		if err := handle(period.At(m.policy.Window(), late[id]), true); err != nil {
 			return out, err
 		}
 	}
@@ -105,13 +109,13 @@ func (w *Watcher) judgeDue(ctx context.Context, m *watched, windows []drift.Wind
 // judge makes and publishes the report of a window from every profile that can
 // hold rows of it. done is nil when there is nothing to report and always is
 // false; others are the earlier windows that the profiles also have rows of.
-func (w *Watcher) judge(ctx context.Context, m *watched, win drift.Window, always bool) (done *Done, others map[string]time.Time, err error) {
+func (w *Watcher) judge(ctx context.Context, m *watched, win period.Window, always bool) (done *Done, others map[string]time.Time, err error) {
 	from, to := core(&m.policy, win)
 	latest := w.Now().Add(time.Hour)
 	if bound := win.End.Add(max(lookBack, 3*m.policy.Window())); bound.Before(latest) {
 		latest = bound
 	}
-	infos, err := w.hours(ctx, profilePrefix(m.name), from, latest)
+	infos, err := period.Hours(ctx, w.Data, profilePrefix(m.name), from, latest)
 	if err != nil {
 		return nil, nil, err
 	}

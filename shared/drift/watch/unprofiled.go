@@ -3,12 +3,15 @@ package watch
 import (
 	"context"
 	"fmt"
+	"path"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/tidegate/tidegate/shared/blob"
 	"github.com/tidegate/tidegate/shared/drift"
 	"github.com/tidegate/tidegate/shared/fault"
+	"github.com/tidegate/tidegate/shared/period"
 	"github.com/tidegate/tidegate/shared/profile"
 )
 
@@ -24,7 +27,7 @@ const (
 // profile of any model was made of. A captures object belongs to no one model, so
 // one that holds no row of this model is looked for among the others.
 func (g *gathered) unprofiled(ctx context.Context, from, to time.Time) error {
-	infos, err := g.w.hours(ctx, capturePrefix, from, to)
+	infos, err := period.Hours(ctx, g.w.Data, capturePrefix, from, to)
 	if err != nil {
 		return err
 	}
@@ -44,7 +47,7 @@ func (g *gathered) unprofiled(ctx context.Context, from, to time.Time) error {
 	}
 	const detail = "captures without a profile: the dead-letter queue of profile says why; which models they are of is not known"
 	var mu sync.Mutex
-	return each(ctx, len(open), func(ctx context.Context, i int) error {
+	return period.Each(ctx, len(open), func(ctx context.Context, i int) error {
 		source := profile.Source{Bucket: g.w.Bucket, Key: open[i].Key, ETag: open[i].ETag}
 		if len(known) > 0 && i < maxAsked {
 			head, err := g.w.Data.Head(ctx, source.Key)
@@ -76,12 +79,12 @@ func (g *gathered) elsewhere(ctx context.Context, from, to time.Time) (map[strin
 		if m.Name == g.model.name {
 			continue
 		}
-		infos, err := g.w.hours(ctx, profilePrefix(m.Name), from, to)
+		infos, err := period.Hours(ctx, g.w.Data, profilePrefix(m.Name), from, to)
 		if err != nil {
 			return nil, err
 		}
 		for _, info := range infos {
-			known[nameOf(info.Key)] = true
+			known[strings.TrimSuffix(path.Base(info.Key), ".json")] = true
 		}
 	}
 	return known, nil

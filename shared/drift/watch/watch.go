@@ -21,6 +21,7 @@ import (
 	"github.com/tidegate/tidegate/shared/blob"
 	"github.com/tidegate/tidegate/shared/drift"
 	"github.com/tidegate/tidegate/shared/fault"
+	"github.com/tidegate/tidegate/shared/period"
 	"github.com/tidegate/tidegate/shared/profile"
 	"github.com/tidegate/tidegate/shared/registry"
 )
@@ -120,7 +121,7 @@ func (w *Watcher) Run(ctx context.Context, in In) (Out, error) {
 	if in.Job != "" {
 		return w.batch(ctx, m, in.Job)
 	}
-	win, err := parseWindow(&m.policy, in.Window)
+	win, err := period.Parse(m.policy.Window(), in.Window)
 	if err != nil {
 		return Out{}, err
 	}

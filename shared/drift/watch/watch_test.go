@@ -11,6 +11,7 @@ import (
 	"github.com/tidegate/tidegate/shared/capture"
 	"github.com/tidegate/tidegate/shared/drift"
 	"github.com/tidegate/tidegate/shared/fault"
+	"github.com/tidegate/tidegate/shared/period"
 	"github.com/tidegate/tidegate/shared/profile"
 	"github.com/tidegate/tidegate/shared/registry"
 )
@@ -225,22 +226,6 @@ func TestPolicyFault(t *testing.T) {
 	}
 }
 
-// TestWindows: whole days, parts of them, weeks from a Monday.
-func TestWindows(t *testing.T) {
-	at := time.Date(2026, 11, 26, 13, 7, 0, 0, time.UTC) // a Thursday
-	for minutes, want := range map[int]string{1440: "2026-11-26", 60: "2026-11-26T13-00", 5: "2026-11-26T13-05", 720: "2026-11-26T12-00", 7 * 1440: "2026-11-23"} {
-		p := drift.DefaultPolicy()
-		p.WindowMinutes = minutes
-		win := windowAt(&p, at)
-		if win.ID != want || at.Before(win.Start) || !at.Before(win.End) {
-			t.Errorf("%d minutes: %+v, want %s", minutes, win, want)
-		}
-		if parsed, err := parseWindow(&p, win.ID); err != nil || parsed != win {
-			t.Errorf("%d minutes: %+v, %v", minutes, parsed, err)
-		}
-	}
-}
-
 // TestConcurrentTicks: however many run at once, a window has one report.
 func TestConcurrentTicks(t *testing.T) {
 	w := newWorld(t, "")
@@ -249,7 +234,7 @@ func TestConcurrentTicks(t *testing.T) {
 	quiet := *w.Watcher
 	quiet.Meter = nil
 	ids := make([]string, 6)
-	err := each(t.Context(), len(ids), func(ctx context.Context, i int) error {
+	err := period.Each(t.Context(), len(ids), func(ctx context.Context, i int) error {
 		out, err := quiet.Run(ctx, In{Model: model, Window: "2026-11-23"})
 		if err == nil {
 			ids[i] = out.Reports[0].ID

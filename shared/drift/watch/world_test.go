@@ -119,7 +119,7 @@ func draw(rng *rand.Rand, s profile.Sink, n int, shift float64) {
 // arrived and holds n rows of time ts.
 func (w *world) captures(arrived, ts time.Time, n int, shift float64, change ...func(*profile.Document)) (key string) {
 	w.t.Helper()
-	src := profile.Source{Bucket: "data", Key: fmt.Sprintf("captures/%s/%s-%d-%g", arrived.UTC().Format(hourLayout), ts.Format("150405"), n, shift)}
+	src := profile.Source{Bucket: "data", Key: fmt.Sprintf("captures/%s/%s-%d-%g", arrived.UTC().Format("2006-01-02/15"), ts.Format("150405"), n, shift)}
 	info, err := w.data.Put(w.t.Context(), src.Key, []byte(src.Key), blob.Always())
 	w.check(err)
 	src.VersionID, src.ETag = info.VersionID, info.ETag

@@ -16,6 +16,7 @@ import (
 	"github.com/tidegate/tidegate/shared/drift/page"
 	"github.com/tidegate/tidegate/shared/fault"
 	"github.com/tidegate/tidegate/shared/monitor"
+	"github.com/tidegate/tidegate/shared/period"
 	"github.com/tidegate/tidegate/shared/profile"
 )
 
@@ -229,7 +230,7 @@ func addProfile(w *profile.Window, digest, path string) error {
 // judge compares. Columns that the window's files hold in a form that cannot be
 // counted do not gate: nothing is known of them.
 func judge(ref *reference, w *profile.Window, p drift.Policy, name string) (*drift.Report, error) {
-	job := drift.Job{Window: drift.Window{ID: name, Batch: true}, Baseline: ref.baseline, Digest: ref.digest,
+	job := drift.Job{Window: period.Window{ID: name, Batch: true}, Baseline: ref.baseline, Digest: ref.digest,
 		Policy: p, Strata: w.Strata(), Totals: w.Totals()}
 	job.Policy.Columns = maps.Clone(p.Columns)
 	for _, l := range job.Totals.Report.LeftOut {

@@ -1,11 +1,10 @@
-package watch
+package period
 
 import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"path"
 	"strings"
 	"sync"
 	"time"
@@ -15,21 +14,21 @@ import (
 
 const hourLayout = "2006-01-02/15"
 
-// hours lists the objects below prefix whose folder <date>/<hh>/ is in [from, to),
+// Hours lists the objects below prefix whose folder <date>/<hh>/ is in [from, to),
 // one listing a day.
-func (w *Watcher) hours(ctx context.Context, prefix string, from, to time.Time) ([]blob.Info, error) {
+func Hours(ctx context.Context, store blob.Store, prefix string, from, to time.Time) ([]blob.Info, error) {
 	var out []blob.Info
-	for date := from.UTC().Truncate(day); date.Before(to); date = date.Add(day) {
+	for date := from.UTC().Truncate(Day); date.Before(to); date = date.Add(Day) {
 		folder := prefix + date.Format(time.DateOnly) + "/"
 		after := ""
 		if from.After(date) {
 			after = prefix + from.UTC().Format(hourLayout)
 		}
-		for info, err := range w.Data.List(ctx, folder, after) {
+		for info, err := range store.List(ctx, folder, after) {
 			if err != nil {
-				return nil, fmt.Errorf("watch: list %s: %w", folder, err)
+				return nil, fmt.Errorf("period: list %s: %w", folder, err)
 			}
-			hour, ok := hourOf(prefix, info.Key)
+			hour, ok := HourOf(prefix, info.Key)
 			if ok && !hour.Before(to) {
 				break
 			}
@@ -41,8 +40,8 @@ func (w *Watcher) hours(ctx context.Context, prefix string, from, to time.Time) 
 	return out, nil
 }
 
-// hourOf is the hour in a key prefix<date>/<hh>/….
-func hourOf(prefix, key string) (time.Time, bool) {
+// HourOf is the hour in a key prefix<date>/<hh>/….
+func HourOf(prefix, key string) (time.Time, bool) {
 	rest := strings.TrimPrefix(key, prefix)
 	if len(rest) <= len(hourLayout) {
 		return time.Time{}, false
@@ -51,21 +50,19 @@ func hourOf(prefix, key string) (time.Time, bool) {
 	return hour, err == nil
 }
 
-func profilePrefix(model string) string { return "profiles/" + model + "/" }
-
-// between are the entries of infos whose hour is in [from, to).
-func between(infos []blob.Info, prefix string, from, to time.Time) []blob.Info {
+// Between are the entries of infos whose hour is in [from, to).
+func Between(infos []blob.Info, prefix string, from, to time.Time) []blob.Info {
 	var out []blob.Info
 	for _, info := range infos {
-		if hour, ok := hourOf(prefix, info.Key); ok && !hour.Before(from) && hour.Before(to) {
+		if hour, ok := HourOf(prefix, info.Key); ok && !hour.Before(from) && hour.Before(to) {
 			out = append(out, info)
 		}
 	}
 	return out
 }
 
-// digestOf names a listing: the same objects with the same content, the same digest.
-func digestOf(infos []blob.Info) string {
+// Digest names a listing: the same objects with the same content, the same digest.
+func Digest(infos []blob.Info) string {
 	h := sha256.New()
 	for _, info := range infos {
 		fmt.Fprintf(h, "%s %s\n", info.Key, info.ETag)
@@ -73,14 +70,11 @@ func digestOf(infos []blob.Info) string {
 	return hex.EncodeToString(h.Sum(nil)[:12])
 }
 
-// nameOf is the last part of a key without ".json".
-func nameOf(key string) string { return strings.TrimSuffix(path.Base(key), ".json") }
-
-// readers is how many objects are read at once: profiles are small, and a window has thousands.
+// readers is how many objects are read at once: those of a window are small, and there are thousands.
 const readers = 12
 
-// each calls do for every index below n, on several goroutines, and returns the first error.
-func each(ctx context.Context, n int, do func(ctx context.Context, i int) error) error {
+// Each calls do for every index below n, on several goroutines, and returns the first error.
+func Each(ctx context.Context, n int, do func(ctx context.Context, i int) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	next := make(chan int)
