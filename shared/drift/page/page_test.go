@@ -14,6 +14,7 @@ import (
 	"github.com/tidegate/tidegate/shared/drift"
 	"github.com/tidegate/tidegate/shared/period"
 	"github.com/tidegate/tidegate/shared/profile"
+	"github.com/tidegate/tidegate/shared/webpage/webpagetest"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -151,4 +152,8 @@ func TestSelfContained(t *testing.T) {
 	if strings.Index(html, "class=\"verdict") > strings.Index(html, "<table") {
 		t.Error("the verdict must come first")
 	}
+}
+
+func TestInABrowser(t *testing.T) {
+	webpagetest.Look(t, render(t, superseding(t)), "Drift: flights")
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/tidegate/tidegate/shared/drift"
 	"github.com/tidegate/tidegate/shared/gate"
+	"github.com/tidegate/tidegate/shared/webpage"
 )
 
 // view is the report in words: the template decides nothing.
@@ -76,14 +77,14 @@ func viewOf(r *drift.Report) *view {
 	v.Title = strings.TrimSpace(fmt.Sprintf("%s: %s · %s", v.Verdict.Word, r.Model, v.What))
 	v.Facts = factsOf(r)
 	for _, l := range r.LeftOut {
-		v.Left = append(v.Left, left{Count: whole(l.Count) + " " + l.Unit, Reason: strings.ReplaceAll(l.Reason, "_", " "), Detail: l.Detail, Examples: strings.Join(l.Examples, ", ")})
+		v.Left = append(v.Left, left{Count: webpage.Whole(l.Count) + " " + l.Unit, Reason: strings.ReplaceAll(l.Reason, "_", " "), Detail: l.Detail, Examples: strings.Join(l.Examples, ", ")})
 	}
 	for _, p := range r.History {
 		t := tile{label: labelOf(p.Verdict), Window: p.Window, Here: p.Window == r.Window.ID}
 		if p.Rows == 0 {
 			t.label = label{"empty", "·", "No rows"}
 		}
-		t.Title = fmt.Sprintf("%s: %s, %s rows", p.Window, strings.ToLower(t.Word), whole(p.Rows))
+		t.Title = fmt.Sprintf("%s: %s, %s rows", p.Window, strings.ToLower(t.Word), webpage.Whole(p.Rows))
 		v.History = append(v.History, t)
 	}
 	v.State = []fact{{"Model before", stateOf(&r.Standing.Before)}, {"Model now", stateOf(&r.Standing.After)}}
@@ -99,27 +100,27 @@ func viewOf(r *drift.Report) *view {
 }
 
 func factsOf(r *drift.Report) []fact {
-	facts := []fact{{"Rows compared", whole(r.Rows.Compared)}}
+	facts := []fact{{"Rows compared", webpage.Whole(r.Rows.Compared)}}
 	if r.Rows.In != r.Rows.Compared {
-		facts = append(facts, fact{"Rows in", whole(r.Rows.In)})
+		facts = append(facts, fact{"Rows in", webpage.Whole(r.Rows.In)})
 	}
 	if r.Rows.Effective > 0 && uint64(r.Rows.Effective) != r.Rows.Compared {
-		facts = append(facts, fact{"Worth, after sampling", number(r.Rows.Effective)})
+		facts = append(facts, fact{"Worth, after sampling", webpage.Number(r.Rows.Effective)})
 	}
 	if r.Version > 0 {
 		facts = append(facts, fact{"Version", fmt.Sprint(r.Version)})
 	}
 	if r.Baseline.Rows > 0 {
-		facts = append(facts, fact{"Baseline rows", whole(r.Baseline.Rows)})
+		facts = append(facts, fact{"Baseline rows", webpage.Whole(r.Baseline.Rows)})
 	}
 	if r.Gates > 0 {
-		facts = append(facts, fact{"False alarms", fmt.Sprintf("at most %s of clean jobs, over %d gates", percent(r.Alpha), r.Gates)})
+		facts = append(facts, fact{"False alarms", fmt.Sprintf("at most %s of clean jobs, over %d gates", webpage.Percent(r.Alpha), r.Gates)})
 	}
 	if r.RowsNeeded > 0 {
-		facts = append(facts, fact{"Rows needed", "about " + whole(uint64(r.RowsNeeded))})
+		facts = append(facts, fact{"Rows needed", "about " + webpage.Whole(uint64(r.RowsNeeded))})
 	}
 	if r.Rows.Requests > 0 {
-		facts = append(facts, fact{"Requests", fmt.Sprintf("%s, %s failed", whole(r.Rows.Requests), whole(r.Rows.Errors))})
+		facts = append(facts, fact{"Requests", fmt.Sprintf("%s, %s failed", webpage.Whole(r.Rows.Requests), webpage.Whole(r.Rows.Errors))})
 	}
 	if !r.Window.Start.IsZero() {
 		const minute = "2006-01-02 15:04"
@@ -150,7 +151,7 @@ func columnOf(c *drift.Column) column {
 		v.Note = strings.ToUpper(v.Note[:1]) + v.Note[1:] + "."
 	}
 	if c.DesignEffect > 0 {
-		v.Note = strings.TrimSpace(v.Note + fmt.Sprintf(" Rows count as 1/%s each: they depend on one another.", number(c.DesignEffect)))
+		v.Note = strings.TrimSpace(v.Note + fmt.Sprintf(" Rows count as 1/%s each: they depend on one another.", webpage.Number(c.DesignEffect)))
 	}
 	v.Deciding = deciding(c)
 	v.Numbers, v.Bars = numbersOf(&c.Distribution), barsOf(&c.Distribution)
@@ -179,13 +180,13 @@ func gateLabel(a gate.Answer) label {
 }
 
 func gateOf(g *drift.Gate) gateRow {
-	row := gateRow{label: gateLabel(g.Answer), Name: cmp.Or(gateNames[g.Name], g.Name), Value: short(g.Value),
-		Interval: short(max(g.Lo, -1)) + " to " + short(min(g.Hi, 1)), Tolerance: short(g.Bound), Rows: whole(uint64(max(0, g.N))), Reason: g.Reason, Plot: plotOf(g)}
+	row := gateRow{label: gateLabel(g.Answer), Name: cmp.Or(gateNames[g.Name], g.Name), Value: webpage.Short(g.Value),
+		Interval: webpage.Short(max(g.Lo, -1)) + " to " + webpage.Short(min(g.Hi, 1)), Tolerance: webpage.Short(g.Bound), Rows: webpage.Whole(uint64(max(0, g.N))), Reason: g.Reason, Plot: plotOf(g)}
 	switch {
 	case g.Answer != gate.Unknown:
 		row.Needed = "–"
 	case g.RowsNeeded > 0:
-		row.Needed = whole(uint64(g.RowsNeeded))
+		row.Needed = webpage.Whole(uint64(g.RowsNeeded))
 	default:
 		row.Needed = "cannot say"
 	}
@@ -197,7 +198,7 @@ func deciding(c *drift.Column) string {
 	best, ratio := "", -1.0
 	for i := range c.Gates {
 		g := &c.Gates[i]
-		text := fmt.Sprintf("%s %s, tolerance %s", cmp.Or(gateNames[g.Name], g.Name), short(g.Value), short(g.Bound))
+		text := fmt.Sprintf("%s %s, tolerance %s", cmp.Or(gateNames[g.Name], g.Name), webpage.Short(g.Value), webpage.Short(g.Bound))
 		if g.Answer == gate.Yes {
 			return text
 		}
@@ -219,36 +220,36 @@ func measuresOf(m *drift.Measures) []fact {
 			out = append(out, fact{name, format(*x)})
 		}
 	}
-	add("Population stability index (PSI)", m.PSI, short)
-	add("PSI that 95 % of clean windows stay below", m.PSINull, short)
-	add("Jensen-Shannon distance, base 2", m.JensenShannon, short)
-	add("Wasserstein distance over σ, approximate", m.Wasserstein, short)
-	add("Kolmogorov-Smirnov p-value", m.KSPValue, pvalue)
+	add("Population stability index (PSI)", m.PSI, webpage.Short)
+	add("PSI that 95 % of clean windows stay below", m.PSINull, webpage.Short)
+	add("Jensen-Shannon distance, base 2", m.JensenShannon, webpage.Short)
+	add("Wasserstein distance over σ, approximate", m.Wasserstein, webpage.Short)
+	add("Kolmogorov-Smirnov p-value", m.KSPValue, webpage.PValue)
 	if m.ChiSquare != nil {
-		add("Chi-square p-value", &m.ChiSquare.PValue, pvalue)
-		add("Cramér's V", &m.ChiSquare.CramersV, short)
+		add("Chi-square p-value", &m.ChiSquare.PValue, webpage.PValue)
+		add("Cramér's V", &m.ChiSquare.CramersV, webpage.Short)
 	}
-	add("p-value adjusted over columns, exploratory", m.Exploratory, pvalue)
-	add("Share of values that vanished, above expectation", m.Vanished, percent)
+	add("p-value adjusted over columns, exploratory", m.Exploratory, webpage.PValue)
+	add("Share of values that vanished, above expectation", m.Vanished, webpage.Percent)
 	return out
 }
 
 func sidesOf(c *drift.Column) []side {
-	out := []side{{"Rows", whole(c.Reference.Rows), whole(c.Current.Rows)},
-		{"Missing", ofRows(c.Reference.Missing, c.Reference.Rows), ofRows(c.Current.Missing, c.Current.Rows)},
-		{"Wrong type", ofRows(c.Reference.WrongType, c.Reference.Rows), ofRows(c.Current.WrongType, c.Current.Rows)}}
+	out := []side{{"Rows", webpage.Whole(c.Reference.Rows), webpage.Whole(c.Current.Rows)},
+		{"Missing", webpage.OfRows(c.Reference.Missing, c.Reference.Rows), webpage.OfRows(c.Current.Missing, c.Current.Rows)},
+		{"Wrong type", webpage.OfRows(c.Reference.WrongType, c.Reference.Rows), webpage.OfRows(c.Current.WrongType, c.Current.Rows)}}
 	if c.Reference.Unseen+c.Current.Unseen > 0 || c.Kind == "categorical" {
-		out = append(out, side{"New values", "–", ofRows(c.Current.Unseen, c.Current.Rows)})
+		out = append(out, side{"New values", "–", webpage.OfRows(c.Current.Unseen, c.Current.Rows)})
 	}
 	if c.Reference.Infinite+c.Current.Infinite > 0 {
-		out = append(out, side{"Infinite", ofRows(c.Reference.Infinite, c.Reference.Rows), ofRows(c.Current.Infinite, c.Current.Rows)})
+		out = append(out, side{"Infinite", webpage.OfRows(c.Reference.Infinite, c.Reference.Rows), webpage.OfRows(c.Current.Infinite, c.Current.Rows)})
 	}
 	for _, x := range []struct {
 		name     string
 		ref, cur *float64
 	}{{"Least", c.Reference.Min, c.Current.Min}, {"Mean", c.Reference.Mean, c.Current.Mean}, {"Largest", c.Reference.Max, c.Current.Max}} {
 		if x.ref != nil || x.cur != nil {
-			out = append(out, side{x.name, optional(x.ref), optional(x.cur)})
+			out = append(out, side{x.name, webpage.Optional(x.ref), webpage.Optional(x.cur)})
 		}
 	}
 	return out

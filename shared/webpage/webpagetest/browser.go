@@ -1,4 +1,5 @@
-package page
+// Package webpagetest looks at pages in a real browser.
+package webpagetest
 
 import (
 	"bufio"
@@ -191,50 +192,52 @@ const (
 			return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05) < 4.5 }).map(e => e.tagName + '.' + e.className + ': ' + e.textContent.slice(0, 40)) })()`
 )
 
-// TestInABrowser: at a desk and on a phone, light and dark, the page loads nothing,
-// complains of nothing, fits the width and can be read.
-func TestInABrowser(t *testing.T) {
+// Look shows html at a desk and on two phones, light and dark: it must load nothing,
+// complain of nothing, fit the width, be readable, and have a title that begins with
+// title. Without a browser the test is skipped; scripts/browser finds or fetches one.
+func Look(t *testing.T, html []byte, title string) {
+	t.Helper()
 	path := chromium()
 	if path == "" {
-		t.Skip("no Chromium was found: set CHROMIUM, or install chromium")
+		t.Skip("no Chromium was found: set CHROMIUM to what scripts/browser prints, or install chromium")
 	}
-	dir := t.TempDir()
-	files := map[string][]byte{"window.html": render(t, superseding(t))}
-	for name, html := range files {
-		check(t, os.WriteFile(filepath.Join(dir, name), html, 0o600))
-	}
+	file := filepath.Join(t.TempDir(), "page.html")
+	check(t, os.WriteFile(file, html, 0o600))
 	b := start(t, path)
 	for _, size := range [][2]int{{1280, 900}, {390, 844}, {320, 640}} {
 		for _, dark := range []bool{false, true} {
-			name := fmt.Sprintf("%d wide, dark %v", size[0], dark)
-			file := filepath.Join(dir, "window.html")
 			b.open(file, size[0], size[1], dark)
-			for what, expression := range map[string]string{"reaches beyond the window": tooWide, "is too small": tooSmall, "has too little contrast": tooFaint} {
-				var found []string
-				b.eval(expression, &found)
-				if len(found) > 0 {
-					t.Errorf("%s: %d elements, the first %q: %s", name, len(found), found[0], what)
-				}
-			}
-			var title string
-			b.eval("document.title", &title)
-			if !strings.HasPrefix(title, "Drift: flights") {
-				t.Fatalf("%s: the title is %q", name, title)
-			}
-			var fits bool
-			b.eval("document.documentElement.scrollWidth <= innerWidth", &fits)
-			if !fits {
-				t.Errorf("%s: the page scrolls sideways", name)
-			}
-			for _, e := range b.events {
-				method, params, _ := strings.Cut(e, " ")
-				switch {
-				case method == "Runtime.exceptionThrown", method == "Runtime.consoleAPICalled", method == "Log.entryAdded":
-					t.Errorf("%s: the console says %s", name, params)
-				case method == "Network.requestWillBeSent" && !strings.Contains(params, `"url":"file://`+file) && !strings.Contains(params, `"url":"data:`):
-					t.Errorf("%s: a request leaves the page: %s", name, params)
-				}
-			}
+			b.inspect(fmt.Sprintf("%d wide, dark %v", size[0], dark), file, title)
+		}
+	}
+}
+
+func (b *browser) inspect(name, file, title string) {
+	b.t.Helper()
+	for what, expression := range map[string]string{"reaches beyond the window": tooWide, "is too small": tooSmall, "has too little contrast": tooFaint} {
+		var found []string
+		b.eval(expression, &found)
+		if len(found) > 0 {
+			b.t.Errorf("%s: %d elements, the first %q: %s", name, len(found), found[0], what)
+		}
+	}
+	var shown string
+	b.eval("document.title", &shown)
+	if !strings.HasPrefix(shown, title) {
+		b.t.Fatalf("%s: the title is %q", name, shown)
+	}
+	var fits bool
+	b.eval("document.documentElement.scrollWidth <= innerWidth", &fits)
+	if !fits {
+		b.t.Errorf("%s: the page scrolls sideways", name)
+	}
+	for _, e := range b.events {
+		method, params, _ := strings.Cut(e, " ")
+		switch {
+		case method == "Runtime.exceptionThrown", method == "Runtime.consoleAPICalled", method == "Log.entryAdded":
+			b.t.Errorf("%s: the console says %s", name, params)
+		case method == "Network.requestWillBeSent" && !strings.Contains(params, `"url":"file://`+file) && !strings.Contains(params, `"url":"data:`):
+			b.t.Errorf("%s: a request leaves the page: %s", name, params)
 		}
 	}
 }
