@@ -130,6 +130,8 @@ type Past struct {
 	Rows     uint64             `json:"rows"`
 	Verdict  Verdict            `json:"verdict"`
 	Columns  map[string]Verdict `json:"columns"` // gating ones
+	// Unscored are the scores that no row of the window had: they keep their standing.
+	Unscored []string `json:"unscored,omitempty"`
 }
 
 // StandingChange is the standing of the model without and with this report.
@@ -150,8 +152,11 @@ type Superseded struct {
 func (r *Report) Past() Past {
 	p := Past{Window: r.Window.ID, Report: r.ID, Revision: r.Revision, Rows: r.Rows.Compared, Verdict: r.Verdict, Columns: map[string]Verdict{}}
 	for i := range r.Columns {
-		if c := &r.Columns[i]; c.Gating {
+		switch c := &r.Columns[i]; {
+		case c.Gating:
 			p.Columns[c.Name] = c.Verdict
+		case c.Off == offNoScores:
+			p.Unscored = append(p.Unscored, c.Name)
 		}
 	}
 	return p

@@ -126,7 +126,7 @@ func (r *Report) stand(job *Job) {
 func fold(latest map[string]Past, d Debounce) Standing {
 	var windows []WindowVerdict
 	for _, p := range recent(latest) {
-		windows = append(windows, WindowVerdict{Window: p.Window, Rows: p.Rows, Columns: p.Columns})
+		windows = append(windows, WindowVerdict{Window: p.Window, Rows: p.Rows, Columns: p.Columns, Unscored: p.Unscored})
 	}
 	return Fold(windows, d)
 }

@@ -33,6 +33,9 @@ type WindowVerdict struct {
 	Window  string             `json:"window"` // its id; windows sort by it
 	Rows    uint64             `json:"rows"`
 	Columns map[string]Verdict `json:"columns"`
+	// Unscored are columns of which the window holds nothing, as a batch without scores does: it says nothing of them,
+	// and they stay as they are.
+	Unscored []string `json:"unscored,omitempty"`
 }
 
 // Standing is the state of a model and of its gating columns.
@@ -89,9 +92,9 @@ func Fold(windows []WindowVerdict, d Debounce) Standing {
 		}
 	}
 	if len(ordered) > 0 { // only the columns that the newest window gates on count
-		newest := ordered[len(ordered)-1].Columns
+		newest := &ordered[len(ordered)-1]
 		for name := range out.Columns {
-			if _, ok := newest[name]; !ok {
+			if _, ok := newest.Columns[name]; !ok && !slices.Contains(newest.Unscored, name) {
 				delete(out.Columns, name)
 			}
 		}

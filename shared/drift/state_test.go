@@ -84,6 +84,14 @@ func TestModelState(t *testing.T) {
 	if got := Fold(w, DefaultDebounce()); got.Model != StateUnknown {
 		t.Errorf("with only y and z gating the model is %s, want unknown", got.Model)
 	}
+	w[1].Unscored = []string{"x"} // nothing is said of it
+	if got := Fold(w, DefaultDebounce()); got.Columns["x"] != StateUnknown || len(got.Columns) != 3 {
+		t.Errorf("a column that the last window holds nothing of: %+v", got)
+	}
+	w = append(windows("DD"), WindowVerdict{Window: "2013-06-01", Rows: 10, Columns: map[string]Verdict{"y": NoDrift}, Unscored: []string{"x"}})
+	if got := Fold(w, DefaultDebounce()); got.Columns["x"] != StateDrift {
+		t.Errorf("a batch without scores ends the drift of the score: %+v", got)
+	}
 	before := Standing{Model: StateDrift, Columns: map[string]State{"x": StateDrift}}
 	after := Standing{Model: StateDrift, Columns: map[string]State{"x": StateDrift, "y": StateDrift}}
 	if !after.Changed(&before) || after.Changed(&after) {
