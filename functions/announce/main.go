@@ -1,5 +1,5 @@
 // Command announce is the Lambda function that turns entries of a model's log
-// into "Model State Change" events.
+// into "Model State Change" and "Rollout Step Change" events.
 //
 // Trigger: EventBridge "Object Created" of the registry bucket, keys models/<m>/log/.
 // Input: rollout.ObjectCreated. Output: none; the event is rollout.StateChange.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -9,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/tidegate/tidegate/shared/httpapi"
+	"github.com/tidegate/tidegate/shared/registry"
+	"github.com/tidegate/tidegate/tests/bench/standin"
 	"github.com/tidegate/tidegate/tests/bench/workload"
 )
 
@@ -17,7 +20,7 @@ const models = "../../.local/bench/models"
 
 // benchmark is the function's handler with everything that is due after an answer, on the benchmark's registry. Captures are buffered and go to a
 // Firehose that throws them away, so that what is counted is the function's own.
-func benchmark(b *testing.B, name string, width int, body func(*workload.Model) workload.Body) {
+func benchmark(b *testing.B, name string, width int, body func(*workload.Model) workload.Body, then ...func(*standin.Cloud, *workload.Model) error) {
 	model, err := workload.Load(models, name, width)
 	if err != nil {
 		b.Skip("make bench makes the models: ", err)
@@ -25,6 +28,11 @@ func benchmark(b *testing.B, name string, width int, body func(*workload.Model) 
 	cloud := open(b, nil)
 	if err := workload.Register(cloud.S3, model); err != nil {
 		b.Fatal(err)
+	}
+	for _, change := range then {
+		if err := change(cloud, model); err != nil {
+			b.Fatal(err)
+		}
 	}
 	firehose := httptest.NewServer(http.HandlerFunc(discard))
 	b.Cleanup(firehose.Close)
@@ -44,6 +52,7 @@ func benchmark(b *testing.B, name string, width int, body func(*workload.Model) 
 		response.After(ctx)
 	}
 	serve() // loads the model
+	serve() // and what was not needed for an answer
 	b.ReportAllocs()
 	b.SetBytes(int64(len(sent.Bytes)))
 	for b.Loop() {
@@ -60,6 +69,27 @@ func discard(w http.ResponseWriter, r *http.Request) {
 
 // BenchmarkPredict1Row is a flight of eleven columns, as JSON.
 func BenchmarkPredict1Row(b *testing.B) { benchmark(b, "flights", 1, (*workload.Model).JSON) }
+
+// BenchmarkPredict1RowPaired is the same with a shadow beside the champion: its check, run and capture are after the answer.
+func BenchmarkPredict1RowPaired(b *testing.B) {
+	benchmark(b, "flights", 1, (*workload.Model).JSON, func(cloud *standin.Cloud, m *workload.Model) error {
+		if err := workload.AddVersion(cloud.S3, m, 2); err != nil {
+			return err
+		}
+		var manifest registry.Manifest
+		var state registry.State
+		for key, into := range map[string]any{registry.ManifestKey(m.Name, 2): &manifest, registry.StateKey(m.Name): &state} {
+			body, _ := cloud.S3.Get(workload.RegistryBucket, key)
+			if err := json.Unmarshal(body, into); err != nil {
+				return err
+			}
+		}
+		state.Slots.Shadow = &registry.Ref{Version: 2, Digest: manifest.Digest}
+		body, err := json.Marshal(state)
+		cloud.S3.Put(workload.RegistryBucket, registry.StateKey(m.Name), body)
+		return err
+	})
+}
 
 func BenchmarkPredict1000x30JSON(b *testing.B) { benchmark(b, "wide", 30, (*workload.Model).JSON) }
 

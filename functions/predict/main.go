@@ -99,7 +99,7 @@ func build(ctx context.Context, log *slog.Logger, getenv func(string) string) (*
 	}
 	return &lambdaapi.Loop{
 		API: getenv("AWS_LAMBDA_RUNTIME_API"), Log: log, Exhausted: fleet.Exhausted,
-		Handler: httpapi.New(fleet, recorder, told, httpapi.Options{Enveloped: true}),
+		Handler: httpapi.New(fleet, recorder, told, httpapi.Options{Enveloped: true, Count: told.Count}),
 		Flush: func(ctx context.Context) {
 			if err := recorder.Flush(ctx); err != nil {
 				log.Error("captures lost at the end of the process", "error", err.Error())

@@ -51,13 +51,7 @@ func appendRecord(dst []byte, p *Prediction, f form, first, rows int) []byte {
 		dst = appendInputs(append(dst, `,"inputs":`...), p, f, first, rows)
 	}
 	if len(p.Outputs) > 0 {
-		dst = append(dst, `,"outputs":`...)
-		open := byte('{')
-		for i := range p.Outputs {
-			t := &p.Outputs[i]
-			dst, open = appendColumn(dst, open, column{name: t.Name, tensor: t, width: width(t, p.Rows)}, v.Model, f, first, rows)
-		}
-		dst = closeObject(dst, open)
+		dst = appendOutputs(append(dst, `,"outputs":`...), v.Model, p.Outputs, p.Rows, f, first, rows)
 	}
 	dst = appendInt(dst, `,"status":`, int64(p.Status))
 	dst = appendText(dst, `,"error_kind":`, p.ErrorKind)
@@ -85,6 +79,22 @@ func appendInputs(dst []byte, p *Prediction, f form, first, rows int) []byte {
 		dst, open = appendColumn(dst, open, c, p.Version.Model, f, first, rows)
 	}
 	return closeObject(dst, open)
+}
+
+func appendOutputs(dst []byte, model string, outputs []tensor.Tensor, total int, f form, first, rows int) []byte {
+	open := byte('{')
+	for i := range outputs {
+		t := &outputs[i]
+		dst, open = appendColumn(dst, open, column{name: t.Name, tensor: t, width: width(t, total)}, model, f, first, rows)
+	}
+	return closeObject(dst, open)
+}
+
+// AppendOutputs appends rows [first, first+rows) of outputs, which have total rows,
+// as "outputs" of a record holds them: an array for each output, by name. redact is
+// that of [registry.CaptureSettings]. Scored rows are stored in this form, too.
+func AppendOutputs(dst []byte, model string, outputs []tensor.Tensor, redact map[string]string, total, first, rows int) []byte {
+	return appendOutputs(dst, model, outputs, total, form{redact: redact, maxBytes: defaultMaxBytes}, first, rows)
 }
 
 // column is the part of a tensor that is written under one name.

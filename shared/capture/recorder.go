@@ -75,6 +75,24 @@ func NewRecorder(o Options) *Recorder {
 	return r
 }
 
+// Taken says whether p is captured, by the mode and the sampling of its version's
+// settings: of two versions of one state that scored the same rows, both are or none.
+func Taken(p *Prediction) bool {
+	settings := &p.Version.Capture
+	if settings.Mode == registry.CaptureOff {
+		return false
+	}
+	return settings.Sampling == nil || sampled(p, *settings.Sampling)
+}
+
+func sampled(p *Prediction, share float64) bool {
+	key := p.Key
+	if key == "" {
+		key = p.ID
+	}
+	return routing.Sampled(p.Version.Model, key, share)
+}
+
 // Record captures p as the settings of its version say: not at all, into the
 // buffer, or straight into the stream. An error means that rows were lost, which
 // has been counted.
@@ -89,11 +107,7 @@ func (r *Recorder) Record(ctx context.Context, p *Prediction) error {
 	}
 	if settings.Sampling != nil {
 		f.sampled = *settings.Sampling
-		key := p.Key
-		if key == "" {
-			key = p.ID
-		}
-		if !routing.Sampled(p.Version.Model, key, f.sampled) {
+		if !sampled(p, f.sampled) {
 			r.opt.Count(CaptureSkipped, 1)
 			return nil
 		}

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/tidegate/tidegate/shared/fault"
-	"github.com/tidegate/tidegate/shared/oip/wire"
 	"github.com/tidegate/tidegate/shared/schema"
 	"github.com/tidegate/tidegate/shared/tensor"
 )
@@ -47,29 +46,11 @@ func (x *exchange) overdue() string {
 	return b.String()
 }
 
-// answerError writes the error body that both protocols share:
-// {"error", "violations"?, "request_id"?}.
+// answerError writes the error body that both protocols share.
 func (x *exchange) answerError(status int, f *fault.Error) Response {
 	x.obs.ErrorKind, x.pred.ErrorKind = string(f.Kind), string(f.Kind)
 	x.pred.Inputs, x.pred.Outputs = nil, nil
-	b := append(x.body[:0], `{"error":`...)
-	b = wire.AppendString(b, f.Message)
-	if len(f.Violations) > 0 {
-		b = append(b, `,"violations":[`...)
-		for i, v := range f.Violations {
-			if i > 0 {
-				b = append(b, ',')
-			}
-			b = wire.AppendString(append(b, `{"path":`...), v.Path)
-			b = wire.AppendString(append(b, `,"problem":`...), v.Problem)
-			b = append(b, '}')
-		}
-		b = append(b, ']')
-	}
-	if x.req.ID != "" {
-		b = wire.AppendString(append(b, `,"request_id":`...), x.req.ID)
-	}
-	x.body = append(b, '}')
+	x.body = AppendError(x.body[:0], f, x.req.ID)
 	x.header["Content-Type"] = typeJSON
 	if f.RetryAfter > 0 {
 		x.header["Retry-After"] = strconv.Itoa(int(math.Ceil(f.RetryAfter.Seconds())))

@@ -25,6 +25,9 @@ type Options struct {
 	// string (quotes, backslashes and control characters), binary as base64. MaxAnswer is then measured there.
 	Enveloped bool
 
+	// Count adds n to the metric of the given name ([PairsCaptured] and the losses). Nil counts nothing.
+	Count func(name string, n int64)
+
 	Name, Version string // server metadata; default "tidegate", "1"
 }
 
@@ -56,6 +59,9 @@ func New(p Predictor, r Recorder, o Observer, opt Options) *API {
 	}
 	if opt.MaxAnswer <= 0 {
 		opt.MaxAnswer = DefaultMaxAnswer
+	}
+	if opt.Count == nil {
+		opt.Count = func(string, int64) {}
 	}
 	if opt.Name == "" {
 		opt.Name = "tidegate"

@@ -12,6 +12,7 @@ import (
 	"github.com/tidegate/tidegate/shared/inference"
 	"github.com/tidegate/tidegate/shared/oip"
 	"github.com/tidegate/tidegate/shared/registry"
+	"github.com/tidegate/tidegate/shared/tensor"
 )
 
 // keep bounds the buffers that an exchange holds on to between requests, in bytes.
@@ -37,6 +38,8 @@ type exchange struct {
 	release  func()
 	pred     Prediction
 	recorded bool
+	paired   Prediction      // by a partner of served
+	inputs   []tensor.Tensor // of paired
 	obs      Observation
 	stages   [8]Stage
 
@@ -89,14 +92,18 @@ func (x *exchange) checkKey(name, key string) error {
 	return nil
 }
 
+// key is what routing and sampling go by.
+func (x *exchange) key() string {
+	if x.pred.Key == "" {
+		return x.id
+	}
+	return x.pred.Key
+}
+
 // pick chooses the version that answers.
 func (x *exchange) pick(ctx context.Context) error {
 	x.stage("pick")
-	key := x.pred.Key
-	if key == "" {
-		key = x.id
-	}
-	served, err := x.api.predictor.Pick(ctx, inference.Selection{Model: x.route.model, Version: x.route.version, Slot: x.route.slot, Key: key})
+	served, err := x.api.predictor.Pick(ctx, inference.Selection{Model: x.route.model, Version: x.route.version, Slot: x.route.slot, Key: x.key()})
 	if err != nil {
 		return err
 	}
@@ -113,17 +120,7 @@ func (x *exchange) pick(ctx context.Context) error {
 
 // payload is the body without its Content-Encoding.
 func (x *exchange) payload() ([]byte, error) {
-	limit := x.api.opt.MaxBody
-	if len(x.req.Body) > limit {
-		return nil, fault.New(fault.PayloadTooLarge, "the body has more than %d bytes; send fewer rows a request", limit)
-	}
-	encoding := x.req.Header["content-encoding"]
-	if encoding == "" || encoding == "identity" {
-		return x.req.Body, nil
-	}
-	var err error
-	x.inflated, err = inflate(x.inflated, encoding, x.req.Body, limit)
-	return x.inflated, err
+	return x.req.Payload(&x.inflated, x.api.opt.MaxBody, "rows")
 }
 
 // run runs the model on the checked inputs.
@@ -132,16 +129,21 @@ func (x *exchange) run(ctx context.Context) error {
 		return err
 	}
 	x.stage("run")
-	want := x.want
-	if len(want) == 0 {
-		want = nil // all of them; the empty list that a pooled exchange keeps would ask for none
-	}
-	outputs, release, err := x.served.Run(ctx, x.pred.Inputs, want)
+	outputs, release, err := x.served.Run(ctx, x.pred.Inputs, x.outputs())
 	if err != nil {
 		return err
 	}
 	x.pred.Outputs, x.release = outputs, release
 	return nil
+}
+
+// outputs are the names of those asked for: nil for all of them, as the empty list
+// that a pooled exchange keeps would ask for none.
+func (x *exchange) outputs() []string {
+	if len(x.want) == 0 {
+		return nil
+	}
+	return x.want
 }
 
 // finish completes a prediction whose answer is encoded in x.body: limits,
@@ -197,21 +199,31 @@ func (x *exchange) serverTiming() string {
 // after is Response.After: what is due once the answer has left. Each part is
 // guarded, so that none keeps the others from running.
 func (x *exchange) after(ctx context.Context) {
+	kept := x.recorded
 	if x.id != "" && !x.recorded && x.pred.Version.Number > 0 && x.api.recorder != nil {
 		x.stage("capture")
-		if err := guard(func() error { return x.api.recorder.Record(ctx, &x.pred) }); err != nil && x.obs.Cause == nil {
-			x.obs.Cause = err
-		}
+		err := guard(func() error { return x.api.recorder.Record(ctx, &x.pred) })
+		x.blame(err)
+		kept = err == nil
+		x.stage("")
+	}
+	if x.served != nil && x.pred.Status == 200 && x.api.recorder != nil {
+		x.blame(guard(func() error { x.pair(ctx, kept); return nil }))
 		x.stage("")
 	}
 	x.letGo()
-	if err := guard(func() error { x.api.predictor.AfterRequest(ctx); return nil }); err != nil && x.obs.Cause == nil {
-		x.obs.Cause = err
-	}
+	x.blame(guard(func() error { x.api.predictor.AfterRequest(ctx); return nil }))
 	if x.api.observer != nil {
 		_ = guard(func() error { x.api.observer.Observe(ctx, &x.obs); return nil }) // nobody is left to tell
 	}
 	x.recycle()
+}
+
+// blame keeps the first thing that failed behind a good answer, for the log.
+func (x *exchange) blame(err error) {
+	if err != nil && x.obs.Cause == nil {
+		x.obs.Cause = err
+	}
 }
 
 // guard turns a panic of f into an error.
@@ -241,6 +253,10 @@ func (x *exchange) letGo() {
 func (x *exchange) recycle() {
 	x.req, x.id, x.recorded = nil, "", false
 	x.pred, x.obs, x.route = Prediction{}, Observation{}, route{}
+	if x.paired.ID != "" {
+		x.paired = Prediction{}
+		clear(x.inputs[:cap(x.inputs)]) // they point into the body
+	}
 	x.want = x.want[:0]
 	if cap(x.body) > keep {
 		x.body = nil

@@ -30,9 +30,10 @@ type fleet struct {
 }
 
 type model struct {
-	version inference.Version
-	status  inference.ModelStatus
-	outputs []tensor.Tensor
+	partners func() []inference.Partner
+	version  inference.Version
+	status   inference.ModelStatus
+	outputs  []tensor.Tensor
 }
 
 func newFleet(t testing.TB) *fleet {
@@ -121,7 +122,13 @@ type served struct {
 }
 
 func (s *served) Version() inference.Version { return s.m.version }
-func (s *served) Done()                      { s.f.mu.Lock(); s.f.held--; s.f.mu.Unlock() }
+func (s *served) Partners(string) []inference.Partner {
+	if s.m.partners == nil {
+		return nil
+	}
+	return s.m.partners()
+}
+func (s *served) Done() { s.f.mu.Lock(); s.f.held--; s.f.mu.Unlock() }
 
 func (s *served) Run(ctx context.Context, inputs []tensor.Tensor, want []string) ([]tensor.Tensor, func(), error) {
 	if s.f.run != nil {

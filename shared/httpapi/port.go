@@ -34,7 +34,7 @@ type Recorder interface {
 
 // Stage is one timed part of a request.
 type Stage struct {
-	Name     string // decode, pick, check, run, encode, capture
+	Name     string // decode, pick, check, run, encode, capture, pair
 	Start    time.Time
 	Duration time.Duration
 }

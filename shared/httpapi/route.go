@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"net/url"
 	"strconv"
 	"strings"
 
@@ -137,16 +136,9 @@ func cutLast(s string, sep byte) (before, after string, found bool) {
 }
 
 func (r *route) setModel(segment string) *fault.Error {
-	name := segment
-	if strings.IndexByte(segment, '%') >= 0 {
-		decoded, err := url.PathUnescape(segment)
-		if err != nil {
-			return fault.New(fault.InvalidArgument, "the path has a percent sign that encodes nothing")
-		}
-		name = decoded
-	}
-	if registry.CheckName(name) != nil {
-		return fault.New(fault.NotFound, "there is no such model: the path does not hold a valid model name")
+	name, err := ModelName(segment)
+	if err != nil {
+		return err
 	}
 	r.model = name
 	return nil

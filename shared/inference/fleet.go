@@ -143,21 +143,10 @@ func (f *Fleet) Pick(ctx context.Context, sel Selection) (Served, error) {
 		}
 		if p.hold() {
 			m.used.Store(f.opt.Now().UnixNano())
-			return f.serve(v, p, slot), nil
+			return newServed(v, p, slot, f.opt.ServedBy), nil
 		}
 	}
 	return nil, unavailable(nil, 0, "model %q was unloaded to make room for others; try again", m.name)
-}
-
-func (f *Fleet) serve(v *view, p *placed, slot registry.Slot) *served {
-	s := &served{loaded: p.loaded, version: Version{
-		Model: v.state.Model, Number: p.ref.Version, Digest: p.ref.Digest, Slot: slot, Generation: v.state.Generation,
-		ServedBy: f.opt.ServedBy, Schema: p.checker.Schema(), Columns: p.checker, Capture: v.capture,
-	}}
-	if v.state.Rollout != nil {
-		s.version.RolloutID = v.state.Rollout.ID
-	}
-	return s
 }
 
 // Status implements httpapi.Predictor.

@@ -61,39 +61,22 @@ func (m *model) fetch(ctx context.Context, ref registry.Ref) (*loaded, error) {
 	if registry.Hex(manifest.Digest) != registry.Hex(ref.Digest) {
 		return nil, fault.New(fault.Internal, "the manifest of %s@%d has another digest than the state", m.name, ref.Version)
 	}
-	file, _ := manifest.File("model.onnx")
-	need := memoryFactor * file.Size
+	file, _ := manifest.File(modelFile)
+	need := Footprint(file.Size)
 	if err := m.fleet.makeRoom(m, need); err != nil {
 		return nil, err
 	}
-	type document struct {
-		schema *schema.Schema
-		err    error
-	}
-	documents := make(chan document, 1)
-	go func() {
-		var d document
-		var body []byte
-		if body, d.err = reg.ReadFile(ctx, &manifest, "schema.json"); d.err == nil {
-			d.schema, d.err = schema.Parse(body)
-		}
-		documents <- d
-	}()
-	model, err := reg.ReadFile(ctx, &manifest, "model.onnx")
-	d := <-documents
+	model, s, err := ReadVersion(ctx, reg, &manifest)
 	if err != nil {
 		return nil, err
 	}
-	if d.err != nil {
-		return nil, d.err
-	}
 	fetched := time.Now()
-	session, err := m.fleet.opt.Runtime.Load(ctx, model, d.schema.Signature)
+	session, err := m.fleet.opt.Runtime.Load(ctx, model, s.Signature)
 	if err != nil {
 		return nil, fmt.Errorf("inference: load %s@%d: %w", m.name, ref.Version, err)
 	}
 	opened := time.Now()
-	l := &loaded{ref: ref, schema: d.schema, session: session, bytes: need, at: m.fleet.opt.Now()}
+	l := &loaded{ref: ref, schema: s, session: session, bytes: need, at: m.fleet.opt.Now()}
 	l.holders.Store(1)
 	if err := warmUp(ctx, l); err != nil {
 		// Zeros may be no sensible input: registration has run the model on sensible ones.
@@ -102,6 +85,34 @@ func (m *model) fetch(ctx context.Context, ref registry.Ref) (*loaded, error) {
 	m.fleet.opt.Log.Info("model loaded", "model", m.name, "version", ref.Version, "bytes", file.Size, "fetch_us", fetched.Sub(started).Microseconds(),
 		"session_us", opened.Sub(fetched).Microseconds(), "first_run_us", time.Since(opened).Microseconds())
 	return l, nil
+}
+
+const modelFile = "model.onnx"
+
+// Footprint estimates the memory of a session, in bytes, from the size of its model file.
+func Footprint(fileSize int64) int64 { return memoryFactor * fileSize }
+
+// ReadVersion reads and verifies the model file and the schema of a version.
+// Errors: NotFound, Internal (other content than the manifest says), Unavailable.
+func ReadVersion(ctx context.Context, reg *registry.Registry, manifest *registry.Manifest) (model []byte, s *schema.Schema, err error) {
+	type document struct {
+		schema *schema.Schema
+		err    error
+	}
+	documents := make(chan document, 1)
+	go func() {
+		var d document
+		var body []byte
+		if body, d.err = reg.ReadFile(ctx, manifest, "schema.json"); d.err == nil {
+			d.schema, d.err = schema.Parse(body)
+		}
+		documents <- d
+	}()
+	model, err = reg.ReadFile(ctx, manifest, modelFile)
+	if d := <-documents; err == nil {
+		s, err = d.schema, d.err
+	}
+	return model, s, err
 }
 
 // warmUp runs the version once on one row of zeros, so that the first request

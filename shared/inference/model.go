@@ -344,6 +344,7 @@ func (m *model) build(ctx context.Context, old *view, state registry.State, etag
 		}
 		next.versions[ref.Version] = p
 	}
+	m.fleet.pair(next)
 	return next, nil
 }
 

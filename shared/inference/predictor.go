@@ -22,6 +22,10 @@ type Served interface {
 	Version() Version
 	// Run runs the model; see Session.Run.
 	Run(ctx context.Context, inputs []tensor.Tensor, want []string) (outputs []tensor.Tensor, release func(), err error)
+	// Partners are the versions that are to score the same rows once the answer has left; nil when none
+	// is. key, the sticky key or the inference id, decides by the model's pair_ratio whether any does. It
+	// may be called before Done only.
+	Partners(key string) []Partner
 	Done()
 }
 

@@ -22,6 +22,8 @@ type view struct {
 	capture  registry.CaptureSettings
 	versions map[int]*placed // by number
 	whole    bool            // every version that the state names is there
+	// partners score beside the version of a number; nil while there is neither a rollout nor a shadow.
+	partners map[int][]partner
 }
 
 // placed is a loaded version under the settings of a view.
@@ -183,8 +185,21 @@ func (v *view) status() ModelStatus {
 // served is a version held for one request.
 type served struct {
 	loaded  *loaded
+	view    *view // who else was there
 	version Version
 	done    atomic.Bool
+}
+
+// newServed takes over the caller's hold of p.
+func newServed(v *view, p *placed, slot registry.Slot, by string) *served {
+	s := &served{loaded: p.loaded, view: v, version: Version{
+		Model: v.state.Model, Number: p.ref.Version, Digest: p.ref.Digest, Slot: slot, Generation: v.state.Generation,
+		ServedBy: by, Schema: p.checker.Schema(), Columns: p.checker, Capture: v.capture,
+	}}
+	if v.state.Rollout != nil {
+		s.version.RolloutID = v.state.Rollout.ID
+	}
+	return s
 }
 
 // Version implements Served.

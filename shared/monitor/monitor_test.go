@@ -10,6 +10,7 @@ import (
 
 	"github.com/tidegate/tidegate/shared/drift"
 	"github.com/tidegate/tidegate/shared/fault"
+	"github.com/tidegate/tidegate/shared/period"
 	"github.com/tidegate/tidegate/shared/profile"
 )
 
@@ -132,7 +133,7 @@ func TestViolations(t *testing.T) {
 	if err := w.Add(&d); err != nil {
 		t.Fatal(err)
 	}
-	r, err := drift.Judge(drift.Job{Window: drift.Window{ID: "w", Batch: true}, Baseline: b, Digest: strings.Repeat("ab", 32), Policy: policy, Strata: w.Strata(), Totals: w.Totals()})
+	r, err := drift.Judge(drift.Job{Window: period.Window{ID: "w", Batch: true}, Baseline: b, Digest: strings.Repeat("ab", 32), Policy: policy, Strata: w.Strata(), Totals: w.Totals()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +169,7 @@ func TestNothingDriftedIsNoViolation(t *testing.T) {
 	for i := range states {
 		states[i] = b.Columns[i].State
 	}
-	r, err := drift.Judge(drift.Job{Window: drift.Window{ID: "w", Batch: true}, Baseline: b, Policy: drift.DefaultPolicy(),
+	r, err := drift.Judge(drift.Job{Window: period.Window{ID: "w", Batch: true}, Baseline: b, Policy: drift.DefaultPolicy(),
 		Strata: []profile.Stratum{{Sampled: 1, Rows: 6000, Columns: states}}})
 	if err != nil {
 		t.Fatal(err)

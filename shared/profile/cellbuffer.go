@@ -56,42 +56,42 @@ func (p *parser) readColumn(key string, i int) (int, wire.Code) {
 		if extra := p.parsed.extra; len(extra) < maxExtra && !extra[key] {
 			extra[string(append([]byte(nil), Cut(key)...))] = true
 		}
-		return wire.Skip(p.b, i, 2)
+		return wire.Skip(p.B, i, 2)
 	}
 	t := p.parsed
 	switch {
-	case wire.Is(p.b, i, '{'):
+	case wire.Is(p.B, i, '{'):
 		return p.tensor(pl, i)
-	case !wire.Is(p.b, i, '['):
-		return p.bad(i, fmt.Sprintf("column %q is neither a list nor a tensor", Cut(key)))
-	case wire.Is(p.b, wire.Space(p.b, i+1), '[') && pl.wide != nil:
+	case !wire.Is(p.B, i, '['):
+		return p.Bad(i, fmt.Sprintf("column %q is neither a list nor a tensor", Cut(key)))
+	case wire.Is(p.B, wire.Space(p.B, i+1), '[') && pl.wide != nil:
 		return p.wide(key, pl, i)
 	case pl.col < 0:
-		return wire.Skip(p.b, i, 2)
+		return wire.Skip(p.B, i, 2)
 	}
 	c := &t.cells[pl.col]
 	if c.seen {
-		return p.bad(i, fmt.Sprintf("column %q is given twice", Cut(key)))
+		return p.Bad(i, fmt.Sprintf("column %q is given twice", Cut(key)))
 	}
 	c.seen = true
 	c.kind = t.baseline.Columns[pl.col].Kind
 	if c.kind == Numeric {
-		return c.readNumbers(p.b, i)
+		return c.readNumbers(p.B, i)
 	}
-	return c.readTexts(p.b, i)
+	return c.readTexts(p.B, i)
 }
 
 // tensor reads {"shape", …}, which no column can be counted from, for the reason why.
 func (p *parser) tensor(pl place, i int) (int, wire.Code) {
 	reason := noRows
-	next, code := wire.Members(p.b, i, func(key string, i int) (int, wire.Code) {
+	next, code := wire.Members(p.B, i, func(key string, i int) (int, wire.Code) {
 		switch key {
 		case "redacted":
 			reason = redacted
 		case "sha256":
 			reason = digested
 		}
-		return wire.Skip(p.b, i, 3)
+		return wire.Skip(p.B, i, 3)
 	})
 	t := p.parsed
 	for _, col := range append([]int{pl.col}, pl.wide...) {
@@ -111,15 +111,15 @@ func (p *parser) wide(key string, pl place, i int) (int, wire.Code) {
 		}
 		c := &t.cells[col]
 		if c.seen {
-			return p.bad(i, fmt.Sprintf("column %q is given twice", Cut(key)))
+			return p.Bad(i, fmt.Sprintf("column %q is given twice", Cut(key)))
 		}
 		c.seen, c.kind = true, t.baseline.Columns[col].Kind
 	}
-	b := p.b
+	b := p.B
 	i = wire.Space(b, i+1)
 	for {
 		if !wire.Is(b, i, '[') {
-			return p.bad(i, fmt.Sprintf("a row of %q is not a list", Cut(key)))
+			return p.Bad(i, fmt.Sprintf("a row of %q is not a list", Cut(key)))
 		}
 		var code wire.Code
 		if i, code = t.row(b, i, pl.wide); code != wire.OK {

@@ -2,12 +2,12 @@ package registration
 
 import (
 	"fmt"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/tidegate/tidegate/shared/fault"
+	"github.com/tidegate/tidegate/shared/rows"
 	"github.com/tidegate/tidegate/shared/schema"
 	"github.com/tidegate/tidegate/shared/tensor"
 )
@@ -26,6 +26,7 @@ type feed struct {
 type cell struct {
 	field int // of the record
 	input int
+	at    int // in a row of the input
 	name  string
 }
 
@@ -48,13 +49,13 @@ func newFeed(sig schema.Signature, header []string, spare []string, batch int) (
 		if err := f.limitBatch(spec); err != nil {
 			return nil, err
 		}
-		for _, name := range names {
+		for j, name := range names {
 			field, ok := at[name]
 			if !ok {
 				faults = append(faults, fault.Violation{Path: holdoutFile, Problem: "has no column " + quoted(name) + " for input " + quoted(spec.Name)})
 			}
 			used[name] = true
-			f.cells = append(f.cells, cell{field: field, input: i, name: name})
+			f.cells = append(f.cells, cell{field: field, input: i, at: j, name: name})
 		}
 		shape := slices.Clone(spec.Shape)
 		if len(shape) == 2 {
@@ -71,6 +72,7 @@ func newFeed(sig schema.Signature, header []string, spare []string, batch int) (
 	if len(faults) > 0 {
 		return nil, fault.Invalid(faults...)
 	}
+	f.reset()
 	return f, nil
 }
 
@@ -127,7 +129,7 @@ func columnNames(s schema.Spec, what string, width int) ([]string, error) {
 // add appends a record to the batch. Row is its number in the file.
 func (f *feed) add(row int, record []string) error {
 	for _, c := range f.cells {
-		if problem := appendCell(&f.inputs[c.input], record[c.field]); problem != "" {
+		if problem := setCell(&f.inputs[c.input], f.rows*f.widths[c.input]+c.at, record[c.field]); problem != "" {
 			return fault.New(fault.InvalidArgument, "%s: column %s of row %d %s", holdoutFile, quoted(c.name), row, problem)
 		}
 	}
@@ -140,7 +142,9 @@ func (f *feed) full() bool { return f.rows == f.batch }
 // take returns the batch as tensors that stay valid until reset.
 func (f *feed) take() []tensor.Tensor {
 	for i := range f.inputs {
-		if t := &f.inputs[i]; len(t.Shape) > 0 {
+		t := &f.inputs[i]
+		t.Resize(f.rows * f.widths[i])
+		if len(t.Shape) > 0 {
 			t.Shape[0] = int64(f.rows)
 		}
 	}
@@ -150,84 +154,18 @@ func (f *feed) take() []tensor.Tensor {
 func (f *feed) reset() {
 	f.rows = 0
 	for i := range f.inputs {
-		f.inputs[i].Resize(0)
+		f.inputs[i].Resize(f.batch * f.widths[i])
 	}
 }
 
-// appendCell parses text as one element of t and returns what is wrong with it, without repeating it.
-// Missing values: an empty number (or "nan") is NaN where floats are, an empty string is itself.
-func appendCell(t *tensor.Tensor, text string) string {
-	switch t.Datatype {
-	case tensor.FP32:
-		v, problem := parseFloat(text, 32)
-		t.FP32s = append(t.FP32s, float32(v))
-		return problem
-	case tensor.FP64:
-		v, problem := parseFloat(text, 64)
-		t.FP64s = append(t.FP64s, v)
-		return problem
-	case tensor.FP16:
-		v, problem := parseFloat(text, 64)
-		t.U16s = append(t.U16s, tensor.HalfFromFloat64(v))
-		return problem
-	case tensor.Bytes:
-		t.Strings = append(t.Strings, text)
+// setCell parses text as element i of t and returns what is wrong with it, without repeating it. An empty
+// string is itself: the trainer's holdout does not tell it from a missing one.
+func setCell(t *tensor.Tensor, i int, text string) string {
+	if t.Datatype == tensor.Bytes {
+		t.Strings[i] = text
 		return ""
-	case tensor.Bool:
-		v, err := strconv.ParseBool(text)
-		t.Bools = append(t.Bools, v)
-		return unless(err == nil, "is not true or false")
-	case tensor.Int8, tensor.Int16, tensor.Int32, tensor.Int64:
-		return appendInt(t, text)
-	case tensor.Uint8, tensor.Uint16, tensor.Uint32, tensor.Uint64:
-		return appendUint(t, text)
 	}
-	return "has a datatype that CSV cannot hold"
-}
-
-func appendInt(t *tensor.Tensor, text string) string {
-	v, err := strconv.ParseInt(text, 10, 8*t.Datatype.Size())
-	switch t.Datatype {
-	case tensor.Int8:
-		t.I8s = append(t.I8s, int8(v))
-	case tensor.Int16:
-		t.I16s = append(t.I16s, int16(v))
-	case tensor.Int32:
-		t.I32s = append(t.I32s, int32(v))
-	default:
-		t.I64s = append(t.I64s, v)
-	}
-	return unless(err == nil, "is not a whole number of its datatype")
-}
-
-func appendUint(t *tensor.Tensor, text string) string {
-	v, err := strconv.ParseUint(text, 10, 8*t.Datatype.Size())
-	switch t.Datatype {
-	case tensor.Uint8:
-		t.U8s = append(t.U8s, uint8(v))
-	case tensor.Uint16:
-		t.U16s = append(t.U16s, uint16(v))
-	case tensor.Uint32:
-		t.U32s = append(t.U32s, uint32(v))
-	default:
-		t.U64s = append(t.U64s, v)
-	}
-	return unless(err == nil, "is not a whole number of its datatype")
-}
-
-// parseFloat reads a number of the holdout; nothing and "nan" are missing.
-func parseFloat(text string, bits int) (float64, string) {
-	if text == "" {
-		return math.NaN(), ""
-	}
-	v, err := strconv.ParseFloat(text, bits)
-	switch {
-	case math.IsInf(v, 0):
-		return 0, "is not a finite number"
-	case err != nil:
-		return 0, "is not a number"
-	}
-	return v, ""
+	return rows.Set(t, i, text)
 }
 
 func unless(ok bool, problem string) string {

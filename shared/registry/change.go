@@ -8,11 +8,10 @@ import (
 	"github.com/tidegate/tidegate/shared/fault"
 )
 
-// Kinds of transition. Promote is made by a later part; the invariants know it.
+// Kinds of transition; those of rollouts are in rollout.go.
 const (
 	KindBootstrap = "bootstrap"
 	KindConfigure = "configure"
-	KindPromote   = "promote"
 	KindRollback  = "rollback"
 	KindFreeze    = "freeze"
 	KindUnfreeze  = "unfreeze"
@@ -64,8 +63,9 @@ func Rollback(remove int, actor, reason string) Change {
 			return refuse("there is no previous champion to go back to")
 		}
 		next.Slots.Champion, next.Slots.Previous = previous, nil
-		next.Slots.Challenger, next.Rollout, next.Weights = nil, nil, Weights{}
+		next.endRollout()
 		next.reject(remove, reason)
+		next.settle()
 		// A longer freeze that stands already is kept.
 		if until := now.Add(rollbackFreeze); next.Frozen == nil || next.Frozen.Until.Before(until) {
 			next.Frozen = &Freeze{Until: until, By: actor, Reason: "rollback of version " + strconv.Itoa(remove)}

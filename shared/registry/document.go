@@ -138,6 +138,7 @@ type Transition struct {
 	Actor    string    `json:"actor"`
 	Reason   string    `json:"reason,omitempty"`
 	Evidence []string  `json:"evidence,omitempty"` // sha256 of blobs
+	Waived   []string  `json:"waived,omitempty"`   // guards that a person stood for instead
 }
 
 // State is models/<m>/state.json: the pointer that every function follows. It
@@ -173,11 +174,14 @@ type Settings struct {
 	V        int                      `json:"v"`
 	Contract map[string]schema.Column `json:"contract,omitempty"` // overrides by column
 	Capture  *CaptureSettings         `json:"capture,omitempty"`
-	Drift    json.RawMessage          `json:"drift,omitempty"`
-	Quality  json.RawMessage          `json:"quality,omitempty"`
-	Rollout  json.RawMessage          `json:"rollout,omitempty"`
-	Retrain  json.RawMessage          `json:"retrain,omitempty"`
-	Backend  json.RawMessage          `json:"backend,omitempty"`
+	// PairRatio is the share of captured requests that the other version scores too, while there is one; nil = all.
+	PairRatio  *float64        `json:"pair_ratio,omitempty" validate:"omitempty,gte=0,lte=1"`
+	Drift      json.RawMessage `json:"drift,omitempty"`
+	Quality    json.RawMessage `json:"quality,omitempty"`
+	Comparison json.RawMessage `json:"comparison,omitempty"`
+	Rollout    json.RawMessage `json:"rollout,omitempty"`
+	Retrain    json.RawMessage `json:"retrain,omitempty"`
+	Backend    json.RawMessage `json:"backend,omitempty"`
 }
 
 // CaptureSettings govern what is captured.

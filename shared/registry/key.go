@@ -106,3 +106,16 @@ func Hex(digest string) string {
 	}
 	return digest
 }
+
+// ApprovalKey is the request or decision ("request", "decision") of an approval of model m.
+func ApprovalKey(m, id, part string) string {
+	return "models/" + m + "/approvals/" + id + "/" + part + ".json"
+}
+
+// LeaseKey is the lease of model m, which one machine at a time holds.
+func LeaseKey(m string) string { return "models/" + m + "/lease.json" }
+
+// TriggerKey is the claim of what started a machine; digest is that of the trigger.
+func TriggerKey(machine, digest string) string {
+	return "triggers/" + machine + "/" + Hex(digest) + ".json"
+}

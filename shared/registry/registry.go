@@ -53,6 +53,10 @@ func New(store blob.Store, opt Options) *Registry {
 	return &Registry{store: store, opt: opt}
 }
 
+// Now is the time by the registry's clock, in UTC and whole milliseconds: that of
+// guards and log entries.
+func (r *Registry) Now() time.Time { return r.now() }
+
 func (r *Registry) now() time.Time { return r.opt.Now().UTC().Truncate(time.Millisecond) }
 
 // Waits between tries are drawn from [0, min(maxWait, baseWait·2^try)): full

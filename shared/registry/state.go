@@ -111,6 +111,12 @@ func (s *State) Check() error {
 		return fmt.Errorf("there must be a weight if and only if there is a challenger")
 	case s.Slots.Challenger != nil && s.Rollout == nil:
 		return fmt.Errorf("there is a challenger without a rollout")
+	case s.Slots.Challenger == nil && s.Rollout != nil:
+		return fmt.Errorf("there is a rollout without a challenger")
+	case s.Rollout != nil && (s.Rollout.ID == "" || s.Rollout.Step < 0):
+		return fmt.Errorf("the rollout has no id or no proper step")
+	case s.Rollout != nil && s.Rollout.Status != Progressing && s.Rollout.Status != Paused:
+		return fmt.Errorf("the rollout is neither progressing nor paused")
 	case len(s.Rejected) > MaxRejected:
 		return fmt.Errorf("more than %d versions are rejected", MaxRejected)
 	}
@@ -132,12 +138,43 @@ func CheckSuccession(prev *State, next State) error {
 	if next.Generation != prev.Generation+1 {
 		return fmt.Errorf("generation %d follows %d", next.Generation, prev.Generation)
 	}
-	moves := []string{KindBootstrap, KindPromote, KindRollback}
-	if *next.Slots.Champion != *prev.Slots.Champion && !slices.Contains(moves, next.Last.Kind) {
+	if *next.Slots.Champion != *prev.Slots.Champion && !slices.Contains([]string{KindBootstrap, KindPromote, KindRollback}, next.Last.Kind) {
 		return fmt.Errorf("the champion changed by %s", next.Last.Kind)
 	}
-	if prev.Rollout != nil && next.Rollout != nil && prev.Rollout.ID != next.Rollout.ID {
-		return fmt.Errorf("rollout %s replaces rollout %s, which had not ended", next.Rollout.ID, prev.Rollout.ID)
+	gains := []string{KindShadowStart, KindStart, KindAdvance, KindPromote}
+	if slices.Contains(gains, next.Last.Kind) && prev.FrozenAt(next.Last.At) {
+		return fmt.Errorf("a %s took place while the model was frozen until %s", next.Last.Kind, prev.Frozen.Until)
+	}
+	return checkRollout(prev, &next)
+}
+
+// checkRollout says which invariant of rollouts the step from prev to next breaks.
+func checkRollout(prev, next *State) error {
+	kind, before, after := next.Last.Kind, prev.Rollout, next.Rollout
+	switch {
+	case before == nil && after == nil:
+	case before == nil:
+		if kind != KindStart || after.Step != 0 {
+			return fmt.Errorf("a rollout began by %s at step %d", kind, after.Step)
+		}
+	case after == nil:
+		if !slices.Contains([]string{KindPromote, KindAbort, KindRollback}, kind) {
+			return fmt.Errorf("a rollout ended by %s", kind)
+		}
+	case before.ID != after.ID:
+		return fmt.Errorf("rollout %s replaces rollout %s, which had not ended", after.ID, before.ID)
+	case *prev.Slots.Challenger != *next.Slots.Challenger:
+		return fmt.Errorf("the challenger of rollout %s changed by %s", after.ID, kind)
+	case kind == KindAdvance:
+		if after.Step != before.Step+1 || next.Weights.Challenger <= prev.Weights.Challenger {
+			return fmt.Errorf("rollout %s advanced from step %d at %d to step %d at %d", after.ID, before.Step, prev.Weights.Challenger, after.Step, next.Weights.Challenger)
+		}
+	case after.Step != before.Step || next.Weights != prev.Weights:
+		return fmt.Errorf("the step or weight of rollout %s changed by %s", after.ID, kind)
+	}
+	if kind == KindPromote && (prev.Slots.Challenger == nil || *next.Slots.Champion != *prev.Slots.Challenger ||
+		next.Slots.Previous == nil || *next.Slots.Previous != *prev.Slots.Champion) {
+		return fmt.Errorf("a promote did not make the challenger the champion and the champion the previous one")
 	}
 	return nil
 }
@@ -152,7 +189,7 @@ func (s *State) Clone() State {
 	c.Slots = Slots{clone(s.Slots.Champion), clone(s.Slots.Challenger), clone(s.Slots.Shadow), clone(s.Slots.Previous)}
 	c.Rollout, c.Frozen = clone(s.Rollout), clone(s.Frozen)
 	c.Rejected = maps.Clone(s.Rejected)
-	c.Last.Evidence = slices.Clone(s.Last.Evidence)
+	c.Last.Evidence, c.Last.Waived = slices.Clone(s.Last.Evidence), slices.Clone(s.Last.Waived)
 	return c
 }
 

@@ -101,12 +101,12 @@ func TestCheckSuccession(t *testing.T) {
 		ok     bool
 	}{
 		{"configure", func(n *State) { n.Last.Kind = KindConfigure }, true},
-		{"promote", func(n *State) { n.Slots.Champion = testRef(8) }, true},
 		{"champion by configure", func(n *State) { n.Slots.Champion, n.Last.Kind = testRef(8), KindConfigure }, false},
 		{"two generations", func(n *State) { n.Generation++ }, false},
 		{"same generation", func(n *State) { n.Generation-- }, false},
 		{"a rollout starts", func(n *State) {
-			n.Slots.Challenger, n.Weights.Challenger, n.Rollout = testRef(8), 100, &Rollout{ID: "r"}
+			n.Slots.Challenger, n.Weights.Challenger, n.Rollout = testRef(8), 100, &Rollout{ID: "r", Status: Progressing}
+			n.Last.Kind = KindStart
 		}, true},
 		{"a rejected champion", func(n *State) { n.Rejected = map[string]string{"7": "bad"} }, false},
 	}
@@ -128,7 +128,7 @@ func TestCheckSuccession(t *testing.T) {
 		t.Error("generation 4 passes as the first")
 	}
 	one, two := prev.Clone(), prev.Clone()
-	one.Slots.Challenger, one.Weights.Challenger, one.Rollout = testRef(8), 100, &Rollout{ID: "r"}
+	one.Slots.Challenger, one.Weights.Challenger, one.Rollout = testRef(8), 100, &Rollout{ID: "r", Status: Progressing}
 	two = one.Clone()
 	two.Generation++
 	two.Rollout.ID = "s"
@@ -144,7 +144,7 @@ func TestGuards(t *testing.T) {
 		return func(s *State) { s.Frozen = &Freeze{Until: until, By: "b", Reason: "r"} }
 	}
 	rolling := func(s *State) {
-		s.Slots.Challenger, s.Weights.Challenger, s.Rollout = testRef(9), 2500, &Rollout{ID: "r"}
+		s.Slots.Challenger, s.Weights.Challenger, s.Rollout = testRef(9), 2500, &Rollout{ID: "r", Status: Progressing}
 	}
 	tests := []struct {
 		name    string
@@ -257,6 +257,9 @@ func TestSettingsFaults(t *testing.T) {
 		{"mode", `{"capture":{"mode":"s3cret"}}`, "capture.mode must be one of: after, buffered, strict, off"},
 		{"sampling", `{"capture":{"sampling":1.5}}`, "capture.sampling must be at most 1"},
 		{"negative sampling", `{"capture":{"sampling":-0.1}}`, "capture.sampling must be at least 0"},
+		{"pair ratio", `{"pair_ratio":1.01}`, "pair_ratio must be at most 1"},
+		{"negative pair ratio", `{"pair_ratio":-1}`, "pair_ratio must be at least 0"},
+		{"pair ratio of the wrong type", `{"pair_ratio":"s3cret"}`, "pair_ratio has the wrong type"},
 		{"redact", `{"capture":{"redact":{"tail":"s3cret"}}}`, "capture.redact[tail] must be one of: hash, drop"},
 		{"max bytes", `{"capture":{"max_bytes":10}}`, "capture.max_bytes must be at least 1024"},
 		{"missing", `{"contract":{"c":{"missing":"s3cret"}}}`, "contract[c].missing must be one of: refuse, accept"},

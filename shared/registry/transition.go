@@ -24,6 +24,7 @@ type Request struct {
 	Actor          string
 	Reason         string
 	Evidence       []string // sha256 digests of blobs
+	Waived         []string // guards that the actor stands for instead of evidence; the log keeps them
 }
 
 // Change is one kind of transition: its guard and its effect on a state.
@@ -41,6 +42,7 @@ type Change struct {
 type Applied struct {
 	State    State // as the transition made it
 	Repeated bool  // an earlier call, or an earlier try of it, had made it
+	Unneeded bool  // another transition had reached its aim: nothing was written, and State is the present one
 }
 
 // Apply moves the pointer of model by one generation and writes its log entry.
@@ -127,7 +129,9 @@ func (m *mover) try(ctx context.Context) (Applied, error) {
 		return Applied{}, again(err, "log generation %d of %s", state.Generation, m.model)
 	}
 	next := state.Clone()
-	if err := m.change.Apply(&next, m.now()); err != nil { // 5
+	if err := m.change.Apply(&next, m.now()); errors.Is(err, errUnneeded) { // 5
+		return Applied{State: state, Unneeded: true}, nil
+	} else if err != nil {
 		return Applied{}, err
 	}
 	return m.write(ctx, next, state.Generation, blob.Match(obj.ETag)) // 6
@@ -164,7 +168,8 @@ func (m *mover) create(ctx context.Context) (Applied, error) {
 // state again does.
 func (m *mover) write(ctx context.Context, next State, from int64, cond blob.Condition) (Applied, error) {
 	next.V, next.Model, next.Generation = StateVersion, m.model, from+1
-	next.Last = Transition{ID: m.req.TransitionID, At: m.now(), Kind: m.change.Kind, Actor: m.req.Actor, Reason: m.req.Reason, Evidence: m.req.Evidence}
+	next.Last = Transition{ID: m.req.TransitionID, At: m.now(), Kind: m.change.Kind, Actor: m.req.Actor, Reason: m.req.Reason,
+		Evidence: m.req.Evidence, Waived: m.req.Waived}
 	if err := next.Check(); err != nil {
 		return Applied{}, fault.Wrap(err, fault.Internal, "the %s would break the state of model %q", m.change.Kind, m.model)
 	}
@@ -245,6 +250,7 @@ const (
 	maxID       = 200  // bytes of a transition id or an actor
 	maxReason   = 1024 // bytes
 	maxEvidence = 32
+	maxWaived   = 4
 )
 
 func (q *Request) check() error {
@@ -265,8 +271,14 @@ func (q *Request) check() error {
 	if q.SeenGeneration < 0 {
 		bad = append(bad, fault.Violation{Path: "seen_generation", Problem: "must be at least 0"})
 	}
+	if len(q.Waived) > maxWaived {
+		bad = append(bad, fault.Violation{Path: "waived", Problem: fmt.Sprintf("must be at most %d", maxWaived)})
+	}
 	if len(q.Evidence) > maxEvidence {
 		bad = append(bad, fault.Violation{Path: "evidence", Problem: fmt.Sprintf("must be at most %d digests", maxEvidence)})
+	}
+	for i, guard := range q.Waived {
+		text(fmt.Sprintf("waived[%d]", i), guard, true, maxID)
 	}
 	for i, digest := range q.Evidence {
 		if CheckDigest(digest) != nil {

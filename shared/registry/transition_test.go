@@ -334,7 +334,9 @@ func TestLostAnswerOfTheFirstWrite(t *testing.T) {
 func TestStateOverTheBoundIsRefused(t *testing.T) {
 	reg, store := started(t, 2)
 	huge := registry.Change{Kind: "test", Apply: func(next *registry.State, _ time.Time) error {
-		next.Rollout = &registry.Rollout{ID: "r", Owner: strings.Repeat("x", registry.MaxStateBytes)}
+		challenger := ref(2)
+		next.Slots.Challenger, next.Weights.Challenger = &challenger, 100
+		next.Rollout = &registry.Rollout{ID: "r", Status: registry.Progressing, Owner: strings.Repeat("x", registry.MaxStateBytes)}
 		return nil
 	}}
 	_, err := apply(t, reg, "x", 2, huge)

@@ -37,6 +37,15 @@ func TestConfigureRefusesWhatItsOwnersWould(t *testing.T) {
 			t.Errorf("the path %q does not lead to the field", v.Path)
 		}
 	}
+	_, err = configure(`{"quality":{"colour":1},"comparison":{"alpha":2},"rollout":{"approval":"x"},"retrain":{"debounce":{"need":2}},"drift":{"alpha":2}}`)
+	if !errors.As(err, &f) || len(f.Violations) != 5 {
+		t.Fatalf("%v", err)
+	}
+	for i, path := range []string{"settings.drift.alpha", "settings.quality.colour", "settings.comparison.alpha", "settings.rollout.approval", "settings.retrain.debounce.within_seconds"} {
+		if f.Violations[i].Path != path {
+			t.Errorf("the path %q, want %q", f.Violations[i].Path, path)
+		}
+	}
 	out, err := configure(`{"drift":{"alpha":0.01}}`)
 	if err != nil || out.State.SettingsDigest == "" {
 		t.Errorf("%+v, %v", out, err)

@@ -8,7 +8,7 @@
 // Invariants: one key has one answer at one weight; raising the weight only ever
 // moves keys from champion to challenger, lowering it moves them back; two rollouts
 // split keys independently; sampling for capture is independent of both, because
-// its hash has a salt of its own.
+// its hash has a salt of its own, and so is sampling for pairs.
 //
 //	split := routing.Split{RolloutID: "01JB…", Weight: 500} // 5 %
 //	split.Challenger("customer-17")
@@ -44,19 +44,30 @@ func Bucket(rolloutID, key string) int {
 	return int(hash(rolloutID, key) % Buckets)
 }
 
-// captureSalt keeps the sample of captures independent of who answered. It ends
-// in a zero byte, which no rollout id has, so the two hashes never meet.
-const captureSalt = "capture\x00"
+// The salts keep the samples of captures and of pairs independent of who answered
+// and of each other. They end in a zero byte, which no rollout id has, so the
+// hashes never meet.
+const (
+	captureSalt = "capture\x00"
+	pairSalt    = "pair\x00"
+)
 
 // Sampled says whether the requests of key are captured when a share p of them
 // is: deterministic, so that both records of a pair are taken or none, and
 // monotone in p. key is the sticky key, or the inference id.
-func Sampled(model, key string, p float64) bool {
+func Sampled(model, key string, p float64) bool { return share(captureSalt, model, key, p) }
+
+// Paired says whether the requests of key are scored by the other version too
+// when a share p of them is. It is as [Sampled] and independent of it: of captured
+// requests, too, a share p is paired.
+func Paired(model, key string, p float64) bool { return share(pairSalt, model, key, p) }
+
+func share(salt, model, key string, p float64) bool {
 	if p >= 1 {
 		return true
 	}
 	// 53 bits are what a float64 in [0,1) tells apart. NaN takes nothing.
-	return float64(hash(captureSalt+model, key)>>11)/(1<<53) < p
+	return float64(hash(salt+model, key)>>11)/(1<<53) < p
 }
 
 // hash is the first eight bytes of sha256(salt + "\x00" + key), big-endian.

@@ -60,16 +60,19 @@ func TestChallengerIsMonotoneInWeight(t *testing.T) {
 // errors, and that rollouts and sampling split keys independently of each other.
 func TestShares(t *testing.T) {
 	const n = 200000
-	var one, other, both, sampled, sampledAndOne float64
+	var one, other, both, sampled, sampledAndOne, paired, pairedAndOne, pairedAndSampled float64
 	for i := range n {
 		key := fmt.Sprint("key-", i)
 		a, b := Split{"a", 3000}.Challenger(key), Split{"b", 3000}.Challenger(key)
 		s := Sampled("flights", key, 0.3)
 		one, other, both = one+f(a), other+f(b), both+f(a && b)
+		p := Paired("flights", key, 0.3)
 		sampled, sampledAndOne = sampled+f(s), sampledAndOne+f(s && a)
+		paired, pairedAndOne, pairedAndSampled = paired+f(p), pairedAndOne+f(p && a), pairedAndSampled+f(p && s)
 	}
 	for name, c := range map[string]struct{ got, want float64 }{
 		"rollout a": {one, 0.3}, "rollout b": {other, 0.3}, "both": {both, 0.09}, "sampled": {sampled, 0.3}, "sampled and a": {sampledAndOne, 0.09},
+		"paired": {paired, 0.3}, "paired and a": {pairedAndOne, 0.09}, "paired and sampled": {pairedAndSampled, 0.09},
 	} {
 		if se := math.Sqrt(c.want * (1 - c.want) / n); math.Abs(c.got/n-c.want) > 5*se {
 			t.Errorf("%s: share %.4f, want %.4f ± %.4f", name, c.got/n, c.want, 5*se)

@@ -22,16 +22,18 @@ const module = "github.com/tidegate/tidegate"
 var storeys = [][]string{
 	{"fault", "tensor", "gate", "sketch", "stat", "pause"},
 	{"blob"},
-	{"schema", "oip", "routing", "modelfile", "validate", "period", "webpage"},
+	{"schema", "oip", "routing", "modelfile", "validate", "rows", "period", "webpage"},
 	{"report"},
 	{"registry"},
-	{"inference"},
-	{"capture"},
-	{"profile", "outcome"},
-	{"registration", "drift", "evaluation", "training"},
+	{"inference", "approval", "lease"},
+	{"capture", "label", "batching"},
+	{"profile"},
+	{"outcome"},
+	{"evaluation"},
+	{"registration", "drift", "training", "ingestion", "scoring"},
 	{"rollout", "monitor"},
 	{"httpapi"},
-	{"telemetry", "lambdaapi"},
+	{"telemetry", "lambdaapi", "serving"},
 }
 
 // adapters sit beside the port they serve and are wired in by programs alone.

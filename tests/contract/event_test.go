@@ -16,7 +16,9 @@ import (
 // eventTypes says what each function takes. A function that is not here takes a payload of its own: any JSON object.
 var eventTypes = map[string]func() any{
 	"predict":  func() any { return new(events.APIGatewayV2HTTPRequest) },
+	"feedback": func() any { return new(events.APIGatewayV2HTTPRequest) },
 	"announce": func() any { return new(events.EventBridgeEvent) },
+	"ingest":   func() any { return new(events.EventBridgeEvent) },
 }
 
 // Each event has a sidecar <case>.want.json; tests/local replays the one and compares with the other.

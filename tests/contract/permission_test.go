@@ -94,6 +94,9 @@ func TestWritersOfTheRegistry(t *testing.T) {
 		"models/m/versions/00000001/manifest.json": {"register"},
 		"models/m/digests/0.json":                  {"register"},
 		"blobs/sha256/00/0":                        {"register"},
+		"models/m/lease.json":                      {"lease"},
+		"triggers/retrain/0.json":                  {"lease"},
+		"models/m/approvals/x/decision.json":       {"approve"},
 		"uploads/01ARZ3NDEKTSV4RRFFQ69G5FAV/x":     {"train"},
 	}
 	for key, writers := range want {

@@ -23,6 +23,8 @@ type Outputs struct {
 	RegisterFunctionName string
 	PromoteFunctionName  string
 	TrainFunctionName    string
+	LeaseFunctionName    string
+	ApproveFunctionName  string
 	AnnounceFunctionName string
 	ProfileFunctionName  string
 	DriftFunctionName    string

@@ -3,6 +3,7 @@ package stack
 import (
 	"context"
 
+	"github.com/tidegate/tidegate/shared/approval"
 	"github.com/tidegate/tidegate/shared/rollout"
 )
 
@@ -14,5 +15,12 @@ func (s *Stack) Move(ctx context.Context, t rollout.PromoteIn) (rollout.PromoteO
 	}
 	var out rollout.PromoteOut
 	err := s.Invoke(ctx, s.PromoteFunctionName, t, &out)
+	return out, err
+}
+
+// Decide records what a person decided about a request.
+func (s *Stack) Decide(ctx context.Context, in approval.In) (approval.Out, error) {
+	var out approval.Out
+	err := s.Invoke(ctx, s.ApproveFunctionName, in, &out)
 	return out, err
 }

@@ -44,18 +44,21 @@ type Game struct {
 	Faults    blobtest.Faults // of the callers' store
 	Crashes   float64         // share of calls that die right after state.json is written
 	Apply     Apply
+	Pick      Pick // AnyKind when nil
 }
 
 // Outcome counts what happened.
 type Outcome struct {
 	Asked, Refused int   // transitions; a refused one must not be in the log
+	Unneeded       int   // answered "the state is there already"; not in the log either
 	Applied        int64 // generations in the log, without the bootstrap
 	Crashed, Late  int   // calls that died; transitions repeated after others had moved on
 	Injected       map[string]int
+	Kinds          map[string]int // generations in the log, by kind
 }
 
 func (o Outcome) String() string {
-	return fmt.Sprintf("asked %d, refused %d, applied %d, crashed %d, repeated late %d, faults %v", o.Asked, o.Refused, o.Applied, o.Crashed, o.Late, o.Injected)
+	return fmt.Sprintf("asked %d, refused %d, unneeded %d, applied %d, crashed %d, repeated late %d, faults %v", o.Asked, o.Refused, o.Unneeded, o.Applied, o.Crashed, o.Late, o.Injected)
 }
 
 // Play runs the game on store and then reads the log without faults. The error
@@ -63,6 +66,9 @@ func (o Outcome) String() string {
 // all, a gap, a log entry that is not the body of the state, an invariant.
 func Play(ctx context.Context, store blob.Store, g Game) (Outcome, error) {
 	p := &player{Game: g, truth: &recorder{Store: store, key: registry.StateKey(g.Model), bodies: map[int64][]string{}}, applied: map[string]bool{}}
+	if p.Pick == nil {
+		p.Pick = AnyKind
+	}
 	p.faulty = blobtest.Faulty(p.truth, g.Seed, g.Faults)
 	if err := p.ask(ctx, p.faulty, registry.Request{TransitionID: "bootstrap", Actor: "test"}, registry.Bootstrap(ref(1))); err != nil {
 		return p.Outcome, fmt.Errorf("bootstrap: %w", err)
@@ -106,7 +112,8 @@ func (p *player) write(ctx context.Context, writer int) error {
 		if err != nil {
 			return err
 		}
-		i := intent{registry.Request{TransitionID: fmt.Sprintf("w%02d-%02d", writer, n), SeenGeneration: state.Generation, Actor: "test"}, pick(rng, state)}
+		id := fmt.Sprintf("w%02d-%02d", writer, n)
+		i := intent{registry.Request{TransitionID: id, SeenGeneration: state.Generation, Actor: "test"}, p.Pick(rng, state, id)}
 		if rng.Float64() < p.Crashes {
 			p.crash(ctx, i)
 			if rng.IntN(2) == 0 {
@@ -129,31 +136,6 @@ func (p *player) write(ctx context.Context, writer int) error {
 	return nil
 }
 
-// pick draws a change. Replace stands for the kinds to come: it is made here, of
-// nothing but the exported mechanism. A rollback of the champion that was seen is
-// refused when another writer was quicker: a guard at work.
-func pick(rng *rand.Rand, seen registry.State) registry.Change {
-	switch n := rng.IntN(10); {
-	case n < 5:
-		return registry.Configure(digest(rng.IntN(1000)))
-	case n < 8:
-		return replace(2 + rng.IntN(100_000))
-	default:
-		return registry.Rollback(seen.Slots.Champion.Version, "test", "")
-	}
-}
-
-func replace(v int) registry.Change {
-	return registry.Change{Kind: registry.KindPromote, Apply: func(next *registry.State, _ time.Time) error {
-		if _, bad := next.Rejected[fmt.Sprint(v)]; bad {
-			return fault.New(fault.FailedPrecondition, "rejected")
-		}
-		to := ref(v)
-		next.Slots.Previous, next.Slots.Champion = next.Slots.Champion, &to
-		return nil
-	}}
-}
-
 func ref(v int) registry.Ref { return registry.Ref{Version: v, Digest: digest(v)} }
 
 func digest(n int) string { return fmt.Sprintf("sha256:%064x", n) }
@@ -171,14 +153,17 @@ func (p *player) crash(ctx context.Context, i intent) {
 // ask repeats a call under its transition id until it is answered.
 func (p *player) ask(ctx context.Context, store blob.Store, req registry.Request, change registry.Change) error {
 	for {
-		_, err := p.Apply(ctx, store, p.Model, req, change)
+		made, err := p.Apply(ctx, store, p.Model, req, change)
 		switch fault.KindOf(err) {
 		case "", fault.FailedPrecondition:
 			p.mu.Lock()
-			p.applied[req.TransitionID] = err == nil
+			p.applied[req.TransitionID] = err == nil && !made.Unneeded
 			p.Asked++
 			if err != nil {
 				p.Refused++
+			}
+			if made.Unneeded {
+				p.Unneeded++
 			}
 			p.mu.Unlock()
 			return nil
@@ -209,6 +194,7 @@ func (p *player) audit(ctx context.Context) error {
 		return err
 	}
 	p.Outcome.Applied = final.Generation - 1
+	p.Kinds = map[string]int{}
 	logged := map[string]bool{}
 	var prev *registry.State
 	for g := int64(1); g <= final.Generation; g++ {
@@ -230,6 +216,7 @@ func (p *player) audit(ctx context.Context) error {
 			return fmt.Errorf("transition %s was applied twice, the second time as generation %d", s.Last.ID, g)
 		}
 		logged[s.Last.ID] = true
+		p.Kinds[s.Last.Kind]++
 		prev = &s
 	}
 	if _, err := p.truth.Head(ctx, registry.LogKey(p.Model, final.Generation+1)); !fault.Is(err, fault.NotFound) {
@@ -240,8 +227,8 @@ func (p *player) audit(ctx context.Context) error {
 			return fmt.Errorf("transition %s: the caller was told applied = %v, the log says %v", id, told, logged[id])
 		}
 	}
-	if want := int64(p.Asked - p.Refused); final.Generation != want {
-		return fmt.Errorf("%d transitions were applied, %d asked for and not refused", final.Generation, want)
+	if want := int64(p.Asked - p.Refused - p.Unneeded); final.Generation != want {
+		return fmt.Errorf("%d transitions were applied, %d asked for and neither refused nor unneeded", final.Generation, want)
 	}
 	return nil
 }

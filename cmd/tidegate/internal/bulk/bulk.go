@@ -16,8 +16,8 @@ import (
 	"sync"
 
 	"github.com/tidegate/tidegate/cmd/tidegate/endpoint"
-	"github.com/tidegate/tidegate/cmd/tidegate/internal/rows"
 	"github.com/tidegate/tidegate/shared/fault"
+	"github.com/tidegate/tidegate/shared/rows"
 )
 
 // Batch is some consecutive rows and what was answered.

@@ -18,8 +18,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tidegate/tidegate/cmd/tidegate/endpoint"
-	"github.com/tidegate/tidegate/cmd/tidegate/internal/rows"
 	"github.com/tidegate/tidegate/shared/fault"
+	"github.com/tidegate/tidegate/shared/rows"
 	"github.com/tidegate/tidegate/shared/tensor"
 )
 

@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 
 	"github.com/tidegate/tidegate/cmd/tidegate/stack"
+	"github.com/tidegate/tidegate/shared/approval"
 	"github.com/tidegate/tidegate/shared/blob"
 	"github.com/tidegate/tidegate/shared/fault"
 	"github.com/tidegate/tidegate/shared/registration"
@@ -58,7 +59,7 @@ func newCloud(t *testing.T) *cloud {
 				return nil, fault.New(fault.NotFound, "there is no stack %q here", o.Name)
 			}
 			return &stack.Stack{
-				Outputs: stack.Outputs{ApiEndpoint: c.api.URL, RegistryBucketName: "registry", RegisterFunctionName: "register", PromoteFunctionName: "promote"},
+				Outputs: stack.Outputs{ApiEndpoint: c.api.URL, RegistryBucketName: "registry", RegisterFunctionName: "register", PromoteFunctionName: "promote", ApproveFunctionName: "approve"},
 				Name:    o.Name, Registry: c.store, Data: c.data, Lambda: c, NewID: c.newID,
 				Bucket: func(string) blob.Store { return c.store },
 			}, nil
@@ -110,6 +111,12 @@ func (c *cloud) step(ctx context.Context, function string, payload []byte) (any,
 			return nil, err
 		}
 		return (&rollout.Promoter{Registry: c.reg}).Run(ctx, in)
+	case "approve":
+		var in approval.In
+		if err := strict(payload, &in); err != nil {
+			return nil, err
+		}
+		return (&approval.Desk{Registry: c.reg, Now: func() time.Time { return c.clock }}).Run(ctx, in)
 	}
 	return nil, errors.New("no such function")
 }

@@ -12,10 +12,13 @@ import (
 
 func (a *app) logCommand() *cobra.Command {
 	var last int64
+	var at string
 	c := &cobra.Command{
 		Use:   "log MODEL",
 		Short: "Print who moved the pointer of a model, when and why",
-		Args:  cobra.ExactArgs(1),
+		Example: `  tidegate log flights --last 5
+  tidegate log flights --at 2026-10-05T12:00:00Z   # which version served then, moved by whom, on what evidence`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if last < 0 {
 				return fault.New(fault.InvalidArgument, "--last must be 0 (all) or more")
@@ -30,6 +33,17 @@ func (a *app) logCommand() *cobra.Command {
 			state, err := stateOf(c.Context(), reg, args[0])
 			if err != nil {
 				return err
+			}
+			if at != "" {
+				t, err := readTime("--at", at)
+				if err != nil {
+					return err
+				}
+				m, err := servedAt(c.Context(), reg, state, t)
+				if err != nil {
+					return err
+				}
+				return a.print(m, func(w io.Writer) { momentLines(w, m) })
 			}
 			from := int64(1)
 			if last > 0 {
@@ -46,6 +60,7 @@ func (a *app) logCommand() *cobra.Command {
 		},
 	}
 	c.Flags().Int64Var(&last, "last", 20, "how many generations to print, 0 for all")
+	c.Flags().StringVar(&at, "at", "", "say which version served at this time, and by which move")
 	return c
 }
 

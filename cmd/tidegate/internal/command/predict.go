@@ -12,8 +12,8 @@ import (
 
 	"github.com/tidegate/tidegate/cmd/tidegate/endpoint"
 	"github.com/tidegate/tidegate/cmd/tidegate/internal/bulk"
-	"github.com/tidegate/tidegate/cmd/tidegate/internal/rows"
 	"github.com/tidegate/tidegate/shared/fault"
+	"github.com/tidegate/tidegate/shared/rows"
 )
 
 type predictFlags struct {

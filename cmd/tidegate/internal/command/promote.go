@@ -49,7 +49,14 @@ func (a *app) move(c *cobra.Command, f *transitionFlags, t rollout.PromoteIn, de
 		return err
 	}
 	return a.print(out, func(w io.Writer) {
+		if out.Unneeded {
+			fmt.Fprintf(w, "%s of %s was not needed: generation %d is there already\n", t.Kind, out.Model, out.Generation)
+			return
+		}
 		fmt.Fprintf(w, "%s of %s: generation %d, champion is version %s\n", t.Kind, out.Model, out.Generation, first(ref(out.State.Slots.Champion), "none"))
+		if r := out.State.Rollout; r != nil {
+			fmt.Fprintf(w, "rollout of version %s: step %d, %s of the keys, %s\n", ref(out.State.Slots.Challenger), r.Step, percent(out.State.Weights.Challenger), r.Status)
+		}
 		fmt.Fprintf(w, "warm functions follow within 5 seconds; see tidegate status %s\n", out.Model)
 	})
 }
@@ -67,7 +74,7 @@ func (a *app) promoteCommand() *cobra.Command {
 				return err
 			}
 			t := rollout.PromoteIn{Model: args[0], Kind: registry.KindBootstrap, Version: version}
-			return a.move(c, &f, t, func(registry.State, *rollout.PromoteIn) error { return nil })
+			return a.move(c, &f, t, asIs)
 		},
 	}
 	f.register(c)
@@ -92,8 +99,8 @@ not made again.`,
 				case s.Slots.Champion == nil:
 					return fault.New(fault.FailedPrecondition, "model %q has no champion to roll back", t.Model)
 				case s.Slots.Challenger != nil && from == 0:
-					return fault.New(fault.FailedPrecondition, "a rollout of version %d is under way: abort it, or name the champion to remove with --from %d",
-						s.Slots.Challenger.Version, s.Slots.Champion.Version)
+					return fault.New(fault.FailedPrecondition, "a rollout of version %d is under way: end it with tidegate rollout abort %s, or name the champion to remove with --from %d",
+						s.Slots.Challenger.Version, t.Model, s.Slots.Champion.Version)
 				case from == 0:
 					t.Version = s.Slots.Champion.Version
 				}
@@ -120,7 +127,7 @@ func (a *app) configureCommand() *cobra.Command {
 				return err
 			}
 			t := rollout.PromoteIn{Model: args[0], Kind: registry.KindConfigure, Settings: settings}
-			return a.move(c, &f, t, func(registry.State, *rollout.PromoteIn) error { return nil })
+			return a.move(c, &f, t, asIs)
 		},
 	}
 	f.register(c)
@@ -143,8 +150,11 @@ func (a *app) readSettings(path string) (json.RawMessage, error) {
 	if err != nil {
 		return nil, fault.Wrap(err, fault.InvalidArgument, "%s cannot be read", path)
 	}
-	_, err = registry.ParseSettings(body)
-	return body, err
+	settings, err := registry.ParseSettings(body)
+	if err != nil {
+		return nil, err
+	}
+	return body, rollout.CheckSettings(&settings)
 }
 
 func versionNumber(s string) (int, error) {

@@ -96,8 +96,10 @@ Exit codes: 0 done, 1 something is wrong (doctor, drift), 2 cannot tell yet, 3 e
 	flags.BoolVar(&a.json, "json", false, "print one JSON document")
 	flags.BoolVarP(&a.verbose, "verbose", "v", false, "print the causes of an error")
 	root.AddCommand(a.modelCommand(), a.versionCommand(), a.statusCommand(), a.logCommand(), a.promoteCommand(),
-		a.rollbackCommand(), a.configureCommand(), a.predictCommand(), a.proxyCommand(), a.doctorCommand(),
+		a.rollbackCommand(), a.configureCommand(), a.predictCommand(), a.feedbackCommand(), a.proxyCommand(), a.doctorCommand(),
 		a.profileCommand(), a.driftCommand(), a.exportCommand())
+	root.AddCommand(a.rolloutCommand(), a.shadowCommand(), a.freezeCommand(), a.unfreezeCommand(), a.readmitCommand(), a.routeCommand(),
+		a.approvalsCommand(), a.decideCommand("approve"), a.decideCommand("reject"))
 	return root
 }
 

@@ -14,9 +14,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/tidegate/tidegate/cmd/tidegate/internal/rows"
 	"github.com/tidegate/tidegate/shared/fault"
 	"github.com/tidegate/tidegate/shared/profile"
+	"github.com/tidegate/tidegate/shared/rows"
 )
 
 // Chunk is the rows of one day or month.
