@@ -21,7 +21,7 @@ const maxUnzipped = 250 << 20
 // Functions with cgo run on provided.al2023, which has glibc 2.34.
 const maxGLIBC = 34
 
-var layersOf = map[string]string{"predict": "OnnxruntimeLayer", "register": "OnnxruntimeLayer", "train": "TrainingLayer"}
+var layersOf = map[string]string{"predict": "OnnxruntimeLayer", "register": "OnnxruntimeLayer", "score": "OnnxruntimeLayer", "train": "TrainingLayer"}
 
 func built(name string) string {
 	return filepath.Join(stack.Root(), ".local", "sam", "build", name)

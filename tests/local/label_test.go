@@ -1,7 +1,7 @@
 package local
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -152,7 +152,8 @@ func TestLabelsAsFiles(t *testing.T) {
 	}
 	for range 2 {
 		out, err := local.Invoke(ctx, "ingest", event)
-		if err != nil || !bytes.Contains(out, []byte(`"labels":2`)) {
+		var got struct{ Labels int }
+		if err := cmp.Or(err, json.Unmarshal(out, &got)); err != nil || got.Labels != 2 {
 			t.Errorf("%s, %v", out, err)
 		}
 	}

@@ -162,6 +162,7 @@ func TestDemoFacts(t *testing.T) {
 			Rows            int
 			Columns         []string
 		} `json:"drift"`
+		Evaluation []evaluated `json:"evaluation"`
 	}
 	if err := json.Unmarshal(text, &facts); err != nil {
 		t.Fatal(err)
@@ -180,7 +181,54 @@ func TestDemoFacts(t *testing.T) {
 	if len(facts.Drift) < 8 {
 		t.Errorf("%d windows were judged", len(facts.Drift))
 	}
+	checkEvaluation(t, facts.Evaluation)
 	if facts.Parity.Rows != facts.Holdout.Rows || facts.Parity.MaxAbsDiff > 1e-5 || facts.Holdout.ROCAUC < 0.85 || facts.Holdout.ROCAUC > 1 {
 		t.Errorf("holdout and parity: %s", text)
+	}
+}
+
+// evaluated is a report on the quality of April's predictions in one hour: first of the early labels, then of all of them.
+type evaluated struct {
+	Window, Verdict string
+	Version, N      int
+	Coverage        float64
+	ROCAUC          []float64 `json:"roc_auc"` // lower end, value, upper end
+	CBPE            []float64 `json:"cbpe_roc_auc"`
+}
+
+// checkEvaluation: early labels give no verdict, since they are no random part, and what they show is not what all labels show.
+func checkEvaluation(t *testing.T, all []evaluated) {
+	t.Helper()
+	if len(all) == 0 || len(all)%2 != 0 { // the requests of a month may lie on both sides of an hour
+		t.Fatalf("%d reports on quality; want one of the early labels and one of all of them for each hour", len(all))
+	}
+	early, late := all[:len(all)/2], all[len(all)/2:]
+	known := 0
+	largest := 0
+	for i := range late {
+		known += late[i].N
+		if late[i].N > late[largest].N {
+			largest = i
+		}
+		if late[i].Window != "2013-04" || late[i].Version < 1 || early[i].Coverage > late[i].Coverage || late[i].Coverage > 1 {
+			t.Errorf("%+v, and then %+v", early[i], late[i])
+		}
+		for _, e := range []evaluated{early[i], late[i]} {
+			if e.Coverage < 0.95 && e.Verdict != "not_enough_data" || !slices.Contains([]string{"fine", "degraded", "not_enough_data"}, e.Verdict) {
+				t.Errorf("the verdict on %.1f %% of the labels is %q", 100*e.Coverage, e.Verdict)
+			}
+		}
+	}
+	first, last := early[largest], late[largest]
+	if known < 27_000 || first.Coverage >= 0.95 || last.Coverage < 0.95 {
+		t.Errorf("%d labels, coverage %g and then %g", known, first.Coverage, last.Coverage)
+	}
+	for _, area := range [][]float64{first.ROCAUC, first.CBPE, last.ROCAUC, last.CBPE} {
+		if len(area) != 3 || area[0] >= area[1] || area[1] >= area[2] {
+			t.Fatalf("%v is no value inside of its interval", area)
+		}
+	}
+	if truth := last.ROCAUC; truth[1] < 0.85 || truth[1] > 0.95 || truth[2]-truth[0] > 0.1 || first.ROCAUC[1] >= truth[1] || last.CBPE[1] < 0.85 || last.CBPE[1] > 0.97 {
+		t.Errorf("ROC AUC of the early labels %v, of all %v, estimated %v", first.ROCAUC, truth, last.CBPE)
 	}
 }
