@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/tidegate/tidegate/shared/fault"
-	"github.com/tidegate/tidegate/shared/profile"
 	"github.com/tidegate/tidegate/shared/validate"
 )
 
@@ -18,6 +17,9 @@ const (
 	// HistoryLength is the number of windows that a standing looks back on and a report shows.
 	HistoryLength = 30
 )
+
+// what a policy is, in messages.
+const what = "drift policy"
 
 // Policy is the field "drift" of a model's settings (docs/formats/drift.md): what
 // is compared, how strictly, and over which windows.
@@ -62,18 +64,18 @@ func ParsePolicy(raw []byte) (Policy, error) {
 	}
 	columns := map[string]json.RawMessage{}
 	var tolerances, debounce, segments json.RawMessage
-	bad := fields(raw, "", map[string]any{
+	bad := validate.Object(what, raw, "", validate.Fields{
 		"alpha": &p.Alpha, "tolerances": &tolerances, "columns": &columns, "window_minutes": &p.WindowMinutes,
 		"lateness_minutes": &p.LatenessMinutes, "debounce": &debounce, "design_effect": &p.DesignEffect,
 		"cluster": &p.Cluster, "segments": &segments,
 	})
 	bad = append(bad, p.Tolerances.read(tolerances, "tolerances")...)
-	bad = append(bad, p.Debounce.read(debounce)...)
+	bad = append(bad, readDebounce(&p.Debounce, debounce)...)
 	if segments != nil {
 		bad = append(bad, fault.Violation{Path: "segments", Problem: "cannot be judged apart yet: register a model for each, or leave the field out"})
 	}
 	for _, name := range slices.Sorted(maps.Keys(columns)) {
-		c, faults := p.column(columns[name], "columns["+profile.Cut(name)+"]")
+		c, faults := p.column(columns[name], "columns["+validate.Cut(name)+"]")
 		bad = append(bad, faults...)
 		if p.Columns == nil {
 			p.Columns = map[string]ColumnPolicy{}
@@ -81,14 +83,14 @@ func ParsePolicy(raw []byte) (Policy, error) {
 		p.Columns[name] = c
 	}
 	if len(bad) > 0 {
-		return Policy{}, fault.Invalid(append(bad, violations(p.Check())...)...)
+		return Policy{}, fault.Invalid(append(bad, validate.Violations(p.Check())...)...)
 	}
 	return p, p.Check()
 }
 
 // Check reports every value that cannot be. The error is InvalidArgument.
 func (p *Policy) Check() error {
-	bad := violations(validate.Struct(p))
+	bad := validate.Violations(validate.Struct(p))
 	if m := p.WindowMinutes; m >= 5 && (m < dayMinutes && (dayMinutes%m != 0 || m%5 != 0) || m > dayMinutes && m%dayMinutes != 0) {
 		bad = append(bad, fault.Violation{Path: "window_minutes", Problem: "must be a multiple of 5 that divides a day, or a number of days (1440 each)"})
 	}
@@ -113,7 +115,7 @@ func (p *Policy) Check() error {
 func (p *Policy) column(raw json.RawMessage, path string) (ColumnPolicy, []fault.Violation) {
 	c := ColumnPolicy{Tolerances: p.Tolerances}
 	var tolerances json.RawMessage
-	bad := fields(raw, path, map[string]any{"gate": &c.Gate, "tolerances": &tolerances})
+	bad := validate.Object(what, raw, path, validate.Fields{"gate": &c.Gate, "tolerances": &tolerances})
 	return c, append(bad, c.Tolerances.read(tolerances, path+".tolerances")...)
 }
 
@@ -122,46 +124,13 @@ func (t *Tolerances) read(raw json.RawMessage, path string) []fault.Violation {
 	if raw == nil {
 		return nil
 	}
-	return fields(raw, path, map[string]any{"numeric": &t.Numeric, "score": &t.Score, "categorical": &t.Categorical,
+	return validate.Object(what, raw, path, validate.Fields{"numeric": &t.Numeric, "score": &t.Score, "categorical": &t.Categorical,
 		"unseen": &t.Unseen, "missing": &t.Missing, "wrong_type": &t.WrongType})
 }
 
-func (d *Debounce) read(raw json.RawMessage) []fault.Violation {
+func readDebounce(d *Debounce, raw json.RawMessage) []fault.Violation {
 	if raw == nil {
 		return nil
 	}
-	return fields(raw, "debounce", map[string]any{"need": &d.Need, "of": &d.Of})
-}
-
-// fields decodes the fields of a JSON object, and goes on after a fault, so that
-// all of them are told at once.
-func fields(raw []byte, path string, into map[string]any) []fault.Violation {
-	var object map[string]json.RawMessage
-	if err := json.Unmarshal(raw, &object); err != nil || object == nil {
-		if path == "" {
-			path = "drift"
-		}
-		return []fault.Violation{{Path: path, Problem: "must be a JSON object"}}
-	}
-	var bad []fault.Violation
-	for _, name := range slices.Sorted(maps.Keys(object)) {
-		at := profile.Cut(name)
-		if path != "" {
-			at = path + "." + at
-		}
-		target, known := into[name]
-		if !known {
-			bad = append(bad, fault.Violation{Path: at, Problem: "is not a field of a drift policy"})
-		} else if err := json.Unmarshal(object[name], target); err != nil {
-			bad = append(bad, fault.Violation{Path: at, Problem: "has the wrong type"})
-		}
-	}
-	return bad
-}
-
-func violations(err error) []fault.Violation {
-	if err == nil {
-		return nil
-	}
-	return fault.Public(err).Violations
+	return validate.Object(what, raw, "debounce", validate.Fields{"need": &d.Need, "of": &d.Of})
 }

@@ -24,7 +24,7 @@ func TestPolicyFields(t *testing.T) {
 	got, err := ParsePolicy([]byte(`{"alpha":0.01,"tolerances":{"numeric":0.2},"columns":{"x":{"gate":false},"y":{"tolerances":{"missing":0.3}}},
 		"window_minutes":10080,"lateness_minutes":0,"debounce":{"need":3,"of":4},"design_effect":2.5}`))
 	want := DefaultPolicy()
-	want.Alpha, want.Tolerances.Numeric, want.WindowMinutes, want.LatenessMinutes, want.Debounce, want.DesignEffect = 0.01, 0.2, 10080, 0, Debounce{3, 4}, 2.5
+	want.Alpha, want.Tolerances.Numeric, want.WindowMinutes, want.LatenessMinutes, want.Debounce, want.DesignEffect = 0.01, 0.2, 10080, 0, Debounce{Need: 3, Of: 4}, 2.5
 	y := want.Tolerances
 	y.Missing = 0.3
 	no := false

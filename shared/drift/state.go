@@ -1,8 +1,10 @@
 package drift
 
 import (
-	"cmp"
 	"slices"
+
+	"github.com/tidegate/tidegate/shared/gate"
+	"github.com/tidegate/tidegate/shared/standing"
 )
 
 // State is the standing of a column or a model over its last windows.
@@ -15,18 +17,11 @@ const (
 	StateDrift   State = "drift"
 )
 
-// Debounce says how many windows make a state: Of ≥ 1 windows looked back on, at
-// least Need of them alike, more than half.
-type Debounce struct {
-	Need int `json:"need" validate:"gte=1"`
-	Of   int `json:"of" validate:"gte=1"`
-}
+// Debounce says how many windows make a state.
+type Debounce = standing.Debounce
 
 // DefaultDebounce is two of the last three windows.
-func DefaultDebounce() Debounce { return Debounce{Need: 2, Of: 3} }
-
-// Valid says whether no two states can hold at once.
-func (d Debounce) Valid() bool { return d.Need <= d.Of && 2*d.Need > d.Of }
+func DefaultDebounce() Debounce { return standing.Default() }
 
 // WindowVerdict is what one closed window said of its gating columns.
 type WindowVerdict struct {
@@ -67,28 +62,17 @@ func (s *Standing) Changed(before *Standing) bool {
 // rows is skipped, an undecided one keeps its place. A column's state changes only
 // when enough of its last windows agree.
 func Fold(windows []WindowVerdict, d Debounce) Standing {
-	latest := map[string]WindowVerdict{}
-	for _, w := range windows {
-		latest[w.Window] = w
-	}
-	var ordered []WindowVerdict
-	for _, w := range latest {
-		if w.Rows > 0 {
-			ordered = append(ordered, w)
-		}
-	}
-	slices.SortFunc(ordered, func(a, b WindowVerdict) int { return cmp.Compare(a.Window, b.Window) })
-
-	history := map[string][]Verdict{}
+	ordered := standing.Closed(windows, func(w *WindowVerdict) (string, uint64) { return w.Window, w.Rows })
+	history := map[string][]gate.Answer{}
 	out := Standing{Model: StateUnknown, Columns: map[string]State{}}
 	for _, w := range ordered {
 		for name, v := range w.Columns {
-			h := append(history[name], v)
+			h := append(history[name], answers[v])
 			if len(h) > d.Of {
 				h = h[1:]
 			}
 			history[name] = h
-			out.Columns[name] = next(out.Columns[name], h, d)
+			out.Columns[name] = states[d.Next(standings[out.Columns[name]], h)]
 		}
 	}
 	if len(ordered) > 0 { // only the columns that the newest window gates on count
@@ -103,21 +87,12 @@ func Fold(windows []WindowVerdict, d Debounce) Standing {
 	return out
 }
 
-func next(before State, last []Verdict, d Debounce) State {
-	counts := map[Verdict]int{}
-	for _, v := range last {
-		counts[v]++
-	}
-	switch {
-	case counts[Drifted] >= d.Need:
-		return StateDrift
-	case counts[NoDrift] >= d.Need:
-		return StateOK
-	case before == "" || counts[NotEnoughData] == len(last) && len(last) == d.Of:
-		return StateUnknown
-	}
-	return before
-}
+// What a window and a state say of drift.
+var (
+	answers   = map[Verdict]gate.Answer{Drifted: gate.Yes, NoDrift: gate.No, NotEnoughData: gate.Unknown}
+	states    = map[gate.Answer]State{gate.Yes: StateDrift, gate.No: StateOK, gate.Unknown: StateUnknown}
+	standings = map[State]gate.Answer{StateDrift: gate.Yes, StateOK: gate.No, StateUnknown: gate.Unknown}
+)
 
 func model(columns map[string]State) State {
 	ok := 0

@@ -100,7 +100,7 @@ func TestModelState(t *testing.T) {
 }
 
 func TestDebounceValid(t *testing.T) {
-	for d, want := range map[Debounce]bool{{2, 3}: true, {1, 1}: true, {1, 2}: false, {2, 4}: false, {4, 3}: false, {3, 4}: true} {
+	for d, want := range map[Debounce]bool{{Need: 2, Of: 3}: true, {Need: 1, Of: 1}: true, {Need: 1, Of: 2}: false, {Need: 2, Of: 4}: false, {Need: 4, Of: 3}: false, {Need: 3, Of: 4}: true} {
 		if d.Valid() != want {
 			t.Errorf("%+v valid: %v, want %v", d, d.Valid(), want)
 		}

@@ -4,14 +4,15 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/tidegate/tidegate/shared/fault"
 	"github.com/tidegate/tidegate/shared/registry"
 	"github.com/tidegate/tidegate/shared/validate"
 )
+
+// what a policy is, in messages.
+const what = "rollout policy"
 
 // Policy is the field "rollout" of a model's settings (docs/formats/registry.md,
 // Rollouts): how a challenger gets its traffic, and who must agree. What must be
@@ -79,15 +80,15 @@ func ParsePolicy(raw []byte) (Policy, error) {
 	}
 	var steps []json.RawMessage
 	var shadow json.RawMessage
-	bad := fields(raw, "", map[string]any{"steps": &steps, "shadow": &shadow, "approval": &p.Approval,
+	bad := validate.Object(what, raw, "", validate.Fields{"steps": &steps, "shadow": &shadow, "approval": &p.Approval,
 		"approval_seconds": &p.ApprovalSeconds, "evidence_max_age_seconds": &p.EvidenceMaxAgeSeconds})
 	if shadow != nil {
-		bad = append(bad, fields(shadow, "shadow", map[string]any{"pairs": &p.Shadow.Pairs, "seconds": &p.Shadow.Seconds})...)
+		bad = append(bad, validate.Object(what, shadow, "shadow", validate.Fields{"pairs": &p.Shadow.Pairs, "seconds": &p.Shadow.Seconds})...)
 	}
 	if steps != nil {
 		p.Steps = make([]Step, len(steps))
 		for i, s := range steps {
-			bad = append(bad, fields(s, fmt.Sprintf("steps[%d]", i), map[string]any{"weight": &p.Steps[i].Weight, "bake_seconds": &p.Steps[i].BakeSeconds})...)
+			bad = append(bad, validate.Object(what, s, fmt.Sprintf("steps[%d]", i), validate.Fields{"weight": &p.Steps[i].Weight, "bake_seconds": &p.Steps[i].BakeSeconds})...)
 		}
 	}
 	if err := p.Check(); err != nil {
@@ -114,30 +115,4 @@ func (p *Policy) Check() error {
 		return fault.Invalid(bad...)
 	}
 	return nil
-}
-
-// fields decodes the fields of a JSON object, and goes on after a fault, so that
-// all of them are told at once. No value of the object gets into a problem.
-func fields(raw []byte, path string, into map[string]any) []fault.Violation {
-	var object map[string]json.RawMessage
-	if err := json.Unmarshal(raw, &object); err != nil || object == nil {
-		if path == "" {
-			path = "rollout"
-		}
-		return []fault.Violation{{Path: path, Problem: "must be a JSON object"}}
-	}
-	var bad []fault.Violation
-	for _, name := range slices.Sorted(maps.Keys(object)) {
-		at := name[:min(len(name), 64)]
-		if path != "" {
-			at = path + "." + at
-		}
-		target, known := into[name]
-		if !known {
-			bad = append(bad, fault.Violation{Path: at, Problem: "is not a field of a rollout policy"})
-		} else if err := json.Unmarshal(object[name], target); err != nil {
-			bad = append(bad, fault.Violation{Path: at, Problem: "has the wrong type"})
-		}
-	}
-	return bad
 }

@@ -22,7 +22,7 @@ const module = "github.com/tidegate/tidegate"
 var storeys = [][]string{
 	{"fault", "tensor", "gate", "sketch", "stat", "pause"},
 	{"blob"},
-	{"schema", "oip", "routing", "modelfile", "validate", "rows", "period", "webpage"},
+	{"schema", "oip", "routing", "modelfile", "validate", "rows", "period", "webpage", "standing"},
 	{"report"},
 	{"registry"},
 	{"inference", "approval", "lease"},

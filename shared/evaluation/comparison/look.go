@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/tidegate/tidegate/shared/gate"
+	"github.com/tidegate/tidegate/shared/validate"
 )
 
 // look is what one look at the pairs shows, measured once for all gates.
@@ -103,7 +104,7 @@ func (l *look) harms() []gate.Result {
 			out = append(out, l.logLoss.harmed(LogLoss))
 		}
 		for i := range l.segments {
-			out = append(out, l.segments[i].harmed(l.primary.Metric+".segment."+cut(*l.segments[i].Segment)))
+			out = append(out, l.segments[i].harmed(l.primary.Metric+".segment."+validate.Cut(*l.segments[i].Segment)))
 		}
 	} else {
 		out = append(out, l.p.HarmLook.need(&l.s.spec, "abort_first_look", l.all.Counts))

@@ -8,6 +8,7 @@ import (
 
 	"github.com/tidegate/tidegate/shared/gate"
 	"github.com/tidegate/tidegate/shared/stat"
+	"github.com/tidegate/tidegate/shared/validate"
 )
 
 // Verdict is what one window says of a version.
@@ -88,7 +89,7 @@ func (p *Policy) insufficient(q *Quality, ref *Reference) string {
 	}
 	for k, share := range q.BaseRates {
 		if n := share * float64(c.Judged); math.Round(n) < float64(p.MinClass) {
-			return fmt.Sprintf("%.0f rows are of class %q, and %d are needed", n, cut(ref.Layout.Classes[k]), p.MinClass)
+			return fmt.Sprintf("%.0f rows are of class %q, and %d are needed", n, validate.Cut(ref.Layout.Classes[k]), p.MinClass)
 		}
 	}
 	return ""

@@ -101,7 +101,7 @@ func TestParsePolicy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.Tolerance(LogLoss) != 0.2 || p.Tolerance(MAE) != 0.1 || p.Tolerance(ROCAUC) != 0.02 || *p.LabelDelayMinutes != 90 || p.Debounce != (Debounce{3, 4}) || p.Coverage != 0.95 {
+	if p.Tolerance(LogLoss) != 0.2 || p.Tolerance(MAE) != 0.1 || p.Tolerance(ROCAUC) != 0.02 || *p.LabelDelayMinutes != 90 || p.Debounce != (Debounce{Need: 3, Of: 4}) || p.Coverage != 0.95 {
 		t.Errorf("%+v", p)
 	}
 	if got := DefaultPolicy(); fmt.Sprint(got.Gates(Binary), got.Gates(Multiclass), got.Gates(Regression)) != "[roc_auc] [log_loss] [mae]" {

@@ -20,7 +20,7 @@ func LoadReference(ctx context.Context, reg *registry.Registry, model string, ve
 	}
 	f, ok := m.File(ReferenceFile)
 	if !ok {
-		return nil, "", fault.New(fault.NotFound, "version %d of model %q has no reference: it was registered without labelled holdout rows; register it again with holdout.csv and predictions.csv", version, model)
+		return nil, "", fault.New(fault.NotFound, "version %d of model %q has no reference: it was registered without labelled holdout rows, or before references were kept; register a version with holdout.csv and predictions.csv", version, model)
 	}
 	if f.Size > MaxReference {
 		return nil, "", fault.New(fault.Internal, "the reference of version %d of model %q has %d bytes, more than the %d that one can have", version, model, f.Size, MaxReference)

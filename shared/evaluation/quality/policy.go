@@ -43,6 +43,9 @@ func floor(a, b int64) int64 {
 	return q
 }
 
+// what a policy is, in messages.
+const what = "quality policy"
+
 // Policy is the field "quality" of a model's evaluation settings
 // (docs/evaluation-quality.md): what is judged, how strictly, and over which windows.
 type Policy struct {
@@ -121,16 +124,16 @@ func ParsePolicy(raw []byte) (Policy, error) {
 		return p, nil
 	}
 	var debounce json.RawMessage
-	bad := fields(raw, "", map[string]any{
+	bad := validate.Object(what, raw, "", validate.Fields{
 		"metrics": &p.Metrics, "tolerances": &p.Tolerances, "alpha": &p.Alpha, "min_rows": &p.MinRows, "min_class": &p.MinClass,
 		"coverage": &p.Coverage, "label_delay_minutes": &p.LabelDelayMinutes, "window_minutes": &p.WindowMinutes,
 		"debounce": &debounce, "cluster": &p.Cluster, "key": &p.Key, "segments": &p.Segments, "max_segments": &p.MaxSegments,
 	})
 	if debounce != nil {
-		bad = append(bad, fields(debounce, "debounce", map[string]any{"need": &p.Debounce.Need, "of": &p.Debounce.Of})...)
+		bad = append(bad, validate.Object(what, debounce, "debounce", validate.Fields{"need": &p.Debounce.Need, "of": &p.Debounce.Of})...)
 	}
 	if len(bad) > 0 {
-		return Policy{}, fault.Invalid(append(bad, violations(p.Check())...)...)
+		return Policy{}, fault.Invalid(append(bad, validate.Violations(p.Check())...)...)
 	}
 	if err := p.Check(); err != nil {
 		return Policy{}, err
@@ -140,7 +143,7 @@ func ParsePolicy(raw []byte) (Policy, error) {
 
 // Check reports every value that cannot be. The error is InvalidArgument.
 func (p *Policy) Check() error {
-	bad := violations(validate.Struct(p))
+	bad := validate.Violations(validate.Struct(p))
 	add := func(path, format string, args ...any) {
 		bad = append(bad, fault.Violation{Path: path, Problem: fmt.Sprintf(format, args...)})
 	}
@@ -153,7 +156,7 @@ func (p *Policy) Check() error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Tolerances)) {
 		if !gateable(name) {
-			add("tolerances["+cut(name)+"]", "is no metric that can gate")
+			add("tolerances["+validate.Cut(name)+"]", "is no metric that can gate")
 		} else if t := p.Tolerances[name]; !(t >= 0 && t <= 1) {
 			add("tolerances["+name+"]", "must be at least 0 and at most 1")
 		}
@@ -196,45 +199,4 @@ func (p *Policy) CheckTask(task Task) error {
 		return fault.Invalid(bad...)
 	}
 	return nil
-}
-
-// fields decodes the fields of a JSON object, and goes on after a fault, so that
-// all of them are told at once.
-func fields(raw []byte, path string, into map[string]any) []fault.Violation {
-	var object map[string]json.RawMessage
-	if err := json.Unmarshal(raw, &object); err != nil || object == nil {
-		if path == "" {
-			path = "quality"
-		}
-		return []fault.Violation{{Path: path, Problem: "must be a JSON object"}}
-	}
-	var bad []fault.Violation
-	for _, name := range slices.Sorted(maps.Keys(object)) {
-		at := cut(name)
-		if path != "" {
-			at = path + "." + at
-		}
-		target, known := into[name]
-		if !known {
-			bad = append(bad, fault.Violation{Path: at, Problem: "is not a field of a quality policy"})
-		} else if err := json.Unmarshal(object[name], target); err != nil {
-			bad = append(bad, fault.Violation{Path: at, Problem: "has the wrong type"})
-		}
-	}
-	return bad
-}
-
-func violations(err error) []fault.Violation {
-	if err == nil {
-		return nil
-	}
-	return fault.Public(err).Violations
-}
-
-// cut shortens a name of the input for a message.
-func cut(name string) string {
-	if len(name) > 64 {
-		return name[:64] + "…"
-	}
-	return name
 }

@@ -1,8 +1,8 @@
 package quality
 
 import (
-	"cmp"
-	"slices"
+	"github.com/tidegate/tidegate/shared/gate"
+	"github.com/tidegate/tidegate/shared/standing"
 )
 
 // Standing is the state of a model over its last windows. (A [State] is the counts
@@ -16,18 +16,11 @@ const (
 	StandingDegraded Standing = "degraded"
 )
 
-// Debounce says how many windows make a standing: Of ≥ 1 windows looked back on, at
-// least Need of them alike, more than half.
-type Debounce struct {
-	Need int `json:"need" validate:"gte=1"`
-	Of   int `json:"of" validate:"gte=1"`
-}
+// Debounce says how many windows make a standing.
+type Debounce = standing.Debounce
 
 // DefaultDebounce is two of the last three windows.
-func DefaultDebounce() Debounce { return Debounce{Need: 2, Of: 3} }
-
-// Valid says whether no two standings can hold at once.
-func (d Debounce) Valid() bool { return d.Need <= d.Of && 2*d.Need > d.Of }
+func DefaultDebounce() Debounce { return standing.Default() }
 
 // WindowVerdict is what one closed window said.
 type WindowVerdict struct {
@@ -41,32 +34,12 @@ type WindowVerdict struct {
 // predictions is skipped, an undecided one keeps its place. The standing changes
 // only when enough of the last windows agree.
 func Fold(windows []WindowVerdict, d Debounce) Standing {
-	latest := map[string]WindowVerdict{}
-	for _, w := range windows {
-		latest[w.Window] = w
+	closed := standing.Closed(windows, func(w *WindowVerdict) (string, uint64) { return w.Window, w.Rows })
+	answers := make([]gate.Answer, len(closed))
+	state := gate.Unknown
+	for i := range closed {
+		answers[i] = map[Verdict]gate.Answer{Degraded: gate.Yes, Fine: gate.No, NotEnoughData: gate.Unknown}[closed[i].Verdict]
+		state = d.Next(state, answers[max(0, i+1-d.Of):i+1])
 	}
-	var ordered []WindowVerdict
-	for _, w := range latest {
-		if w.Rows > 0 {
-			ordered = append(ordered, w)
-		}
-	}
-	slices.SortFunc(ordered, func(a, b WindowVerdict) int { return cmp.Compare(a.Window, b.Window) })
-	out := StandingUnknown
-	for i := range ordered {
-		last := ordered[max(0, i+1-d.Of) : i+1]
-		counts := map[Verdict]int{}
-		for _, w := range last {
-			counts[w.Verdict]++
-		}
-		switch {
-		case counts[Degraded] >= d.Need:
-			out = StandingDegraded
-		case counts[Fine] >= d.Need:
-			out = StandingOK
-		case counts[NotEnoughData] == d.Of:
-			out = StandingUnknown
-		}
-	}
-	return out
+	return map[gate.Answer]Standing{gate.Yes: StandingDegraded, gate.No: StandingOK, gate.Unknown: StandingUnknown}[state]
 }
