@@ -44,7 +44,10 @@ type Options struct {
 	Library string // path of libonnxruntime; "" = DefaultLibrary
 	// Threads is how many threads share the operators of one run; 0 = 1. See [Threads].
 	Threads int
-	Log     *slog.Logger // told how long the library took to load; nil logs nothing
+	// Provider is where models are to run; "" = CPU. What cannot be had is given up at start: see [Runtime.Provider].
+	Provider Provider
+	Device   Device       // of CUDA
+	Log      *slog.Logger // told how long the library took to load; nil logs nothing
 }
 
 // Runtime is the ONNX Runtime of this process.
@@ -53,6 +56,10 @@ type Runtime struct {
 	loaded  chan struct{} // closed when err and version are set
 	err     error
 	version string
+
+	provider Provider
+	device   Device
+	fallback error
 }
 
 // library guards the one ONNX Runtime that a process can hold: onnxruntime_go
@@ -81,6 +88,7 @@ func Start(o Options) *Runtime {
 		defer close(r.loaded)
 		if r.err = r.open(o); r.err == nil {
 			r.version = ort.GetVersion()
+			r.err = r.settle(o.Provider, o.Device)
 		}
 	}()
 	return r
@@ -223,6 +231,7 @@ func (r *Runtime) sessionOptions() (*ort.SessionOptions, error) {
 		o.SetLogSeverityLevel(ort.LoggingLevelFatal),
 		o.SetCpuMemArena(false),
 		o.SetMemPattern(false),
+		r.appendProvider(o),
 	)
 	if err != nil {
 		o.Destroy()

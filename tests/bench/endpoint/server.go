@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// server is a running endpoint.
+type server struct {
+	cmd      *exec.Cmd
+	log      *os.File
+	web, rpc string
+}
+
+// startServer runs program with models from dir; env is added to its environment.
+func startServer(ctx context.Context, program, library, dir string, env ...string) (*server, error) {
+	s := &server{}
+	var err error
+	if s.web, err = freePort(); err != nil {
+		return nil, err
+	}
+	if s.rpc, err = freePort(); err != nil {
+		return nil, err
+	}
+	if s.log, err = os.CreateTemp("", "endpoint-*.log"); err != nil {
+		return nil, err
+	}
+	s.cmd = exec.CommandContext(ctx, program, "serve") // #nosec G204
+	s.cmd.Env = append([]string{"TIDEGATE_HOST=127.0.0.1", "TIDEGATE_PORT=" + s.web, "TIDEGATE_GRPC_PORT=" + s.rpc, "TIDEGATE_MODEL_DIR=" + dir,
+		"TIDEGATE_ONNXRUNTIME_LIB=" + library, "TIDEGATE_REQUEST_LINES=false", "GOGC=400"}, env...) // GOGC as in the image
+	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
+	if err := s.cmd.Start(); err != nil {
+		return nil, err
+	}
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		if resp, err := http.Get("http://127.0.0.1:" + s.web + "/ping"); err == nil {
+			_, _ = io.Copy(io.Discard, resp.Body)
+			_ = resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return s, nil
+			}
+		}
+		if time.Now().After(deadline) {
+			text, _ := os.ReadFile(s.log.Name())
+			return nil, fmt.Errorf("endpoint: not ready after a minute:\n%s", text)
+		}
+	}
+}
+
+func freePort() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port), nil
+}
+
+// stop ends the server as its host does.
+func (s *server) stop() error {
+	defer os.Remove(s.log.Name())
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	if err := s.cmd.Wait(); err != nil {
+		text, _ := os.ReadFile(s.log.Name())
+		return fmt.Errorf("endpoint: %w\n%s", err, text)
+	}
+	return nil
+}
+
+// rss is the server's resident memory in bytes.
+func (s *server) rss() (int64, error) {
+	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(s.cmd.Process.Pid), "statm")) // #nosec G304
+	fields := strings.Fields(string(text))
+	if err != nil || len(fields) < 2 {
+		return 0, fmt.Errorf("endpoint: memory: %w", err)
+	}
+	pages, err := strconv.ParseInt(fields[1], 10, 64)
+	return pages * int64(os.Getpagesize()), err
+}

@@ -1,0 +1,3 @@
+module github.com/tidegate/tidegate/tests/endpoint
+
+go 1.25.0
