@@ -63,3 +63,24 @@ func repeated(b *testing.B, name string, csv []byte) *table {
 	}
 	return &table{name: name, path: path}
 }
+
+// BenchmarkReference measures 10,200 rows: two passes over the tables, and the resamples behind the intervals.
+func BenchmarkReference(b *testing.B) {
+	file, err := modelfile.Parse(read(b, "testdata/binary/model.onnx"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	sig, err := signatureOf(file)
+	if err != nil {
+		b.Fatal(err)
+	}
+	sig.Outputs[1].Shape = []int64{-1, 2} // as the probe sees it
+	tables := &bundle{holdout: repeated(b, "holdout.csv", read(b, "testdata/binary/holdout.csv")), predictions: repeated(b, "predictions.csv", read(b, "testdata/binary/predictions.csv"))}
+	b.ReportAllocs()
+	for b.Loop() {
+		raw, warnings, err := (&Registrar{}).reference(context.Background(), tables, sig, purpose{task: schema.Binary, target: "late", rows: 10_200})
+		if err != nil || raw == nil {
+			b.Fatal(warnings, err)
+		}
+	}
+}

@@ -39,7 +39,7 @@ func TestShapesOfOutputs(t *testing.T) {
 			if name == "image" || name == "large" {
 				warnings = append(warnings, `input "x" has no fixed number of values a row: its drift is not measured`)
 			}
-			warnings = append(warnings, noBaseline)
+			warnings = append(warnings, noBaseline, noHoldout)
 			if diff := cmp.Diff(warnings, out.Warnings); diff != "" {
 				t.Errorf("warnings:\n%s", diff)
 			}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 
+	"github.com/tidegate/tidegate/shared/evaluation/quality"
 	"github.com/tidegate/tidegate/shared/fault"
 	"github.com/tidegate/tidegate/shared/modelfile"
 	"github.com/tidegate/tidegate/shared/profile"
@@ -58,7 +59,7 @@ func (r *Registrar) run(ctx context.Context, in In) (Out, error) {
 	if model, err = identify(model, trained, existing, known); err != nil {
 		return Out{}, err
 	}
-	candidate, err := r.examine(ctx, b, model.Task, []string{model.Target, trained.Time}, cmp.Or(in.Tolerance, DefaultTolerance))
+	candidate, err := r.examine(ctx, b, purpose{task: model.Task, target: model.Target, time: trained.Time}, cmp.Or(in.Tolerance, DefaultTolerance))
 	if err != nil {
 		return Out{}, err
 	}
@@ -111,14 +112,15 @@ type candidate struct {
 	schema     schema.Schema
 	schemaJSON []byte
 	baseline   []byte // nil when there is none
+	reference  []byte // likewise
 	parity     registry.Parity
 	metrics    map[string]float64
 	warnings   []string
 }
 
 // examine checks everything that can be wrong with a bundle.
-func (r *Registrar) examine(ctx context.Context, b *bundle, task schema.Task, spare []string, tolerance float64) (candidate, error) {
-	c := candidate{schema: schema.Schema{V: schema.Version, Task: task}}
+func (r *Registrar) examine(ctx context.Context, b *bundle, p purpose, tolerance float64) (candidate, error) {
+	c := candidate{schema: schema.Schema{V: schema.Version, Task: p.task}}
 	file, err := modelfile.Parse(b.model)
 	if err != nil {
 		return c, err
@@ -131,7 +133,7 @@ func (r *Registrar) examine(ctx context.Context, b *bundle, task schema.Task, sp
 		return c, err
 	}
 	nameColumns(f, c.schema.Signature)
-	if c.schema.Signature, c.warnings, err = r.probe(ctx, b, c.schema.Signature, spare); err != nil {
+	if c.schema.Signature, c.warnings, err = r.probe(ctx, b, c.schema.Signature, p.spare()); err != nil {
 		return c, err
 	}
 	if c.schema.Contract, err = contract(f, c.schema.Signature); err != nil {
@@ -149,11 +151,16 @@ func (r *Registrar) examine(ctx context.Context, b *bundle, task schema.Task, sp
 	if len(b.ignored) > 0 {
 		c.warnings = append(c.warnings, ignoredText(b.ignored))
 	}
-	if c.parity, err = r.checkParity(ctx, b, c.schema.Signature, spare, tolerance); err != nil {
+	if c.parity, err = r.checkParity(ctx, b, c.schema.Signature, p.spare(), tolerance); err != nil {
 		return c, err
 	}
 	var warned []string
-	c.baseline, warned, err = r.baseline(ctx, b, c.schema.Signature, task)
+	if c.baseline, warned, err = r.baseline(ctx, b, c.schema.Signature, p.task); err != nil {
+		return c, err
+	}
+	c.warnings = append(c.warnings, warned...)
+	p.rows = c.parity.Rows
+	c.reference, warned, err = r.reference(ctx, b, c.schema.Signature, p)
 	c.warnings = append(c.warnings, warned...)
 	return c, err
 }
@@ -263,6 +270,9 @@ func (r *Registrar) putFiles(ctx context.Context, b *bundle, c candidate, m *reg
 	small := map[string][]byte{"schema.json": c.schemaJSON}
 	if c.baseline != nil {
 		small[profile.BaselineFile] = c.baseline
+	}
+	if c.reference != nil {
+		small[quality.ReferenceFile] = c.reference
 	}
 	for name, data := range b.small {
 		small[name] = data

@@ -131,7 +131,7 @@ func TestTrainedModelsRegister(t *testing.T) {
 			if m.Digest != out.Digest || !strings.HasPrefix(m.Runtime, "onnxruntime ") || len(m.Metrics) != 1 || m.CreatedBy != "tests" {
 				t.Errorf("manifest %+v", m)
 			}
-			for _, path := range []string{"model.onnx", "schema.json", "baseline.json", "MLmodel", "holdout.csv", "predictions.csv", "metrics.json", "features.json", "run.json", "training_schema.json"} {
+			for _, path := range []string{"model.onnx", "schema.json", "baseline.json", "reference.json", "MLmodel", "holdout.csv", "predictions.csv", "metrics.json", "features.json", "run.json", "training_schema.json"} {
 				if _, ok := m.File(path); !ok {
 					t.Errorf("the manifest does not list %s", path)
 				}
@@ -230,7 +230,7 @@ func TestModelOfTheTrainer(t *testing.T) {
 		t.Errorf("parity %+v, warnings %v", p, out.Warnings)
 	}
 	m, err := w.reg.Verify(context.Background(), "flights", 1)
-	if err != nil || m.Metrics["roc_auc_ovr"] < 0.9 || len(m.Files) != 10 {
+	if err != nil || m.Metrics["roc_auc_ovr"] < 0.9 || len(m.Files) != 11 {
 		t.Errorf("manifest %+v, %v", m, err)
 	}
 	var run struct{ Seed int }
@@ -252,7 +252,7 @@ func TestForeignModelRegistersWithoutParity(t *testing.T) {
 	w := newWorld(t)
 	w.put(t, folder+"mine.onnx", read(t, "testdata/models/double.onnx"))
 	w.put(t, folder+"readme.txt", []byte("notes"))
-	for source, want := range map[string][]string{folder: {`not used: "readme.txt"`, noBaseline}, folder + "mine.onnx": {noBaseline}} {
+	for source, want := range map[string][]string{folder: {`not used: "readme.txt"`, noBaseline, noHoldout}, folder + "mine.onnx": {noBaseline, noHoldout}} {
 		out, err := w.r.Run(context.Background(), In{Model: "foreign", Source: "s3://reg/" + source})
 		if err != nil {
 			t.Fatal(err)

@@ -107,11 +107,26 @@ def test_time_columns():
     document = schema(BINARY, columns=ONE, time="t")
     rows = [[i, i % 2, f"2013-01-{1 + i % 28:02d}"] for i in range(100)]
     trained = run(document, table(["x", "y", "t"], [*rows, [1, 1, ""]]))
-    assert json.loads(trained.files["run.json"])["rows"]["dropped"]["missing_time"] == 1
+    record = json.loads(trained.files["run.json"])
+    assert record["rows"]["dropped"]["missing_time"] == 1
+    assert record["time"] == {
+        "train": {"first": "2013-01-01T00:00:00Z", "last": "2013-01-22T00:00:00Z"},
+        "holdout": {"first": "2013-01-22T00:00:00Z", "last": "2013-01-28T00:00:00Z"},
+    }
+    header, held = read(trained.files["holdout.csv"])
+    assert header == ["x", "t", "y"] and held[0][1] == "2013-01-23T00:00:00Z"
     with pytest.raises(fault.InvalidArgument, match="time column 't'"):
         run(document, table(["x", "y", "t"], [*rows, [1, 1, "yesterday"]]))
     with pytest.raises(fault.FailedPrecondition, match="one class only"):
         run(document, table(["x", "y", "t"], [[i, int(i > 80), i] for i in range(100)]))
+    # Numbers are an order and no times; a time that is also an input is there once; the year 0 in UTC is none.
+    trained = run(document, table(["x", "y", "t"], [[i, i % 2, i / 4] for i in range(100)]))
+    assert json.loads(trained.files["run.json"])["time"]["holdout"] == {"first": 20.0, "last": 24.75}
+    assert [row[1] for row in read(trained.files["holdout.csv"])[1][:2]] == ["20", "20.25"]
+    trained = run(schema(BINARY, columns=ONE, time="x"), table(["x", "y"], [[i, i % 2] for i in range(100)]))
+    assert read(trained.files["holdout.csv"])[0] == ["x", "y"]
+    with pytest.raises(fault.InvalidArgument, match="time column 't'"):
+        run(document, table(["x", "y", "t"], [*rows, [1, 1, "0001-01-01T00:00:00+14:00"]]))
 
 
 def test_counts_of_what_was_dropped_and_changed():

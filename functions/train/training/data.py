@@ -41,6 +41,8 @@ class Table:
     dropped: dict[str, int] = field(default_factory=dict)
     coerced: dict[str, int] = field(default_factory=dict)
     ignored: list[str] = field(default_factory=list)
+    # Whether time is in seconds since 1970; else it is numbers of which only the order is known.
+    clock: bool = False
 
     @property
     def rows(self) -> int:
@@ -176,9 +178,9 @@ class _Columns:
             raise FailedPrecondition(
                 f"data: no row is left to train on ({self.read} read, {sum(self.dropped.values())} without target or time)"
             )
-        time = _moments(np.concatenate(self.times), self.schema.time or "") if self.times else None
+        time, clock = _moments(np.concatenate(self.times), self.schema.time or "") if self.times else (None, False)
         inputs = {name: np.concatenate(parts) for name, parts in self.parts.items()}
-        return Table(inputs, target, time, self.read, self.dropped, self.faults, self.ignored)  # type: ignore[arg-type]
+        return Table(inputs, target, time, self.read, self.dropped, self.faults, self.ignored, clock)  # type: ignore[arg-type]
 
 
 def _locate(schema: Schema, header: list[str]) -> dict[str, int]:
@@ -202,23 +204,25 @@ def _number(text: str) -> tuple[float, bool]:
         return np.nan, True
 
 
-def _moments(texts: NDArray[np.object_], name: str) -> NDArray[np.float64]:
-    """Times as seconds, or plain numbers as they are; only their order is used."""
+def _moments(texts: NDArray[np.object_], name: str) -> tuple[NDArray[np.float64], bool]:
+    """Times as seconds since 1970, or plain numbers as they are; and whether they are times."""
     distinct, inverse = np.unique(texts, return_inverse=True)
+    clock = False
     try:
         values = np.array([float(text) for text in distinct])
     except ValueError:
+        clock = True
         try:
             values = np.array([_seconds(text) for text in distinct])
         except (ValueError, OverflowError):
             values = np.array([np.nan])
     if not np.all(np.isfinite(values)):
         raise InvalidArgument(f"time column {name!r}: must hold ISO 8601 times or finite numbers in every row")
-    return values[inverse]
+    return values[inverse], clock
 
 
 def _seconds(text: str) -> float:
     moment = datetime.fromisoformat(text.strip())
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return moment.timestamp()
+    return moment.astimezone(UTC).timestamp()

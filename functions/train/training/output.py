@@ -5,6 +5,8 @@ import gzip
 import io
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,27 +22,57 @@ def document(value: object) -> bytes:
     return (json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False) + "\n").encode()
 
 
-def holdout_csv(schema: Schema, inputs: Inputs, rows: Rows, truth: NDArray[np.generic]) -> bytes:
-    """The held-out rows as the model got them, and the target last. Missing is an empty field."""
+@dataclass(frozen=True)
+class Times:
+    """The time column: when the rows are from, [N], in seconds since 1970 if `clock`, else plain numbers."""
+
+    name: str
+    values: NDArray[np.float64]
+    clock: bool
+
+    def texts(self, rows: Rows) -> list[str]:
+        """Times of rows as RFC 3339 in UTC, numbers as their shortest text."""
+        distinct, inverse = np.unique(self.values[rows], return_inverse=True)
+        texts = [_moment(value) if self.clock else f"{value:.17g}" for value in distinct.tolist()]
+        return np.array(texts, dtype=object)[inverse].tolist()
+
+    def ends(self, rows: Rows) -> dict[str, object]:
+        """First and last time of rows, of which there must be one."""
+        ends = {"first": self.values[rows].min(), "last": self.values[rows].max()}
+        return {name: _moment(value) if self.clock else value for name, value in ends.items()}
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
+
+
+def holdout_csv(schema: Schema, inputs: Inputs, times: Times | None, rows: Rows, truth: NDArray[np.generic]) -> bytes:
+    """The held-out rows as the model got them, their time if it is no input, and the target last.
+
+    Missing is an empty field.
+    """
+    names = [column.name for column in schema.columns]
     columns = [
         floats(inputs[column.name][rows]) if column.type == NUMBER else inputs[column.name][rows].tolist()
         for column in schema.columns
     ]
-    return _csv([*(column.name for column in schema.columns), schema.target], [*columns, _plain(truth)])
+    if times is not None and times.name not in names:
+        names, columns = [*names, times.name], [*columns, times.texts(rows)]
+    return _csv([*names, schema.target], [*columns, _plain(truth)])
 
 
-def training_csv(schema: Schema, inputs: Inputs, rows: Rows, truth: NDArray[np.generic]) -> bytes:
+def training_csv(schema: Schema, inputs: Inputs, times: Times | None, rows: Rows, truth: NDArray[np.generic]) -> bytes:
     """The training rows in the form of holdout_csv, gzip-compressed: register makes the version's baseline of them.
 
     Piece by piece, since there are several times as many as held-out ones; without a name and time in the
     header, so that the bytes are those of the rows.
     """
     out = io.BytesIO()
-    header = len(holdout_csv(schema, inputs, rows[:0], truth[:0]))
+    header = len(holdout_csv(schema, inputs, times, rows[:0], truth[:0]))
     with gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=out, mtime=0) as packed:
         for start in range(0, len(rows), CHUNK_ROWS):
             piece = slice(start, start + CHUNK_ROWS)
-            text = holdout_csv(schema, inputs, rows[piece], truth[piece])
+            text = holdout_csv(schema, inputs, times, rows[piece], truth[piece])
             packed.write(text if start == 0 else text[header:])
     return out.getvalue()
 

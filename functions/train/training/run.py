@@ -70,10 +70,11 @@ def train(request: Request, clock: Callable[[], float] = time.monotonic) -> Run:
     laps.mark("evaluate")
     files = {"model.onnx": convert.to_onnx(plan, fitted)}
     laps.mark("convert")
+    times = None if table.time is None else output.Times(plan.time or "", table.time, table.clock)
     description = features.describe(plan, table.inputs, train_rows, pipeline.encoded_categories(plan, fitted))
     files |= {
-        "holdout.csv": output.holdout_csv(plan, table.inputs, holdout_rows, truth),
-        "training.csv.gz": output.training_csv(plan, table.inputs, train_rows, answers.labels(train_rows)),
+        "holdout.csv": output.holdout_csv(plan, table.inputs, times, holdout_rows, truth),
+        "training.csv.gz": output.training_csv(plan, table.inputs, times, train_rows, answers.labels(train_rows)),
         "predictions.csv": output.predictions_csv(labels, probabilities),
         "metrics.json": output.document({"v": 1, "task": plan.task, "split": how} | metrics),
         "features.json": output.document(description),
@@ -98,6 +99,7 @@ def train(request: Request, clock: Callable[[], float] = time.monotonic) -> Run:
         "columns": {"inputs": len(plan.columns), "ignored": table.ignored, "coerced_values": table.coerced},
         "classes": _class_counts(answers, train_rows, holdout_rows),
         "split": how,
+        "time": None if times is None else {"train": times.ends(train_rows), "holdout": times.ends(holdout_rows)},
         "trees": int(trees.n_iter_),
         "warnings": features.warnings(description),
         "durations_ms": laps.milliseconds,

@@ -9,6 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tidegate/tidegate/shared/evaluation/quality"
+	"github.com/tidegate/tidegate/shared/fault"
 	"github.com/tidegate/tidegate/shared/registry"
 	"github.com/tidegate/tidegate/shared/schema"
 )
@@ -21,6 +23,14 @@ type modelStatus struct {
 	Versions int            `json:"versions"`
 	Ready    int            `json:"ready"`
 	State    registry.State `json:"state"`
+	// Reference is how good the champion was when it was registered; of one model only.
+	Reference *referenceStatus `json:"reference,omitempty"`
+}
+
+// referenceStatus is the primary metric of a version's reference.
+type referenceStatus struct {
+	Rows   uint64         `json:"rows"`
+	Metric quality.Metric `json:"metric"`
 }
 
 func (a *app) statusCommand() *cobra.Command {
@@ -40,6 +50,9 @@ func (a *app) statusCommand() *cobra.Command {
 				}
 				status, err := statusOf(c.Context(), reg, m)
 				if err != nil {
+					return err
+				}
+				if status.Reference, err = referenceOf(c.Context(), reg, m.Name, status.State.Slots.Champion); err != nil {
 					return err
 				}
 				return a.print(status, func(w io.Writer) { a.oneStatus(w, status) })
@@ -74,6 +87,33 @@ func statusOf(ctx context.Context, reg *registry.Registry, m registry.Model) (mo
 	var err error
 	s.State, err = stateOf(ctx, reg, m.Name)
 	return s, err
+}
+
+// referenceOf is nil when there is no champion, or it has no reference.
+func referenceOf(ctx context.Context, reg *registry.Registry, model string, champion *registry.Ref) (*referenceStatus, error) {
+	if champion == nil {
+		return nil, nil
+	}
+	r, _, err := quality.LoadReference(ctx, reg, model, champion.Version)
+	if fault.Is(err, fault.NotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &referenceStatus{Rows: r.Rows, Metric: *r.Metric(quality.Primary(r.Layout.Task))}, nil
+}
+
+// String is the metric with its interval, or why there is none.
+func (r *referenceStatus) String() string {
+	m := &r.Metric
+	switch {
+	case m.Value == nil:
+		return fmt.Sprintf("no %s: %s", m.Name, m.Reason)
+	case m.Interval == nil:
+		return fmt.Sprintf("%s %.4g on %d rows of the holdout", m.Name, *m.Value, r.Rows)
+	}
+	return fmt.Sprintf("%s %.4g [%.4g, %.4g] on %d rows of the holdout", m.Name, *m.Value, m.Interval.Lo, m.Interval.Hi, r.Rows)
 }
 
 func allStatus(w io.Writer, all []modelStatus) {
@@ -113,6 +153,9 @@ func (a *app) oneStatus(w io.Writer, s modelStatus) {
 			}
 			fmt.Fprintf(w, "%-11s version %d (%s%s)\n", h.Slot, h.Ref.Version, short(h.Ref.Digest), extra)
 		}
+	}
+	if s.Reference != nil {
+		fmt.Fprintf(w, "reference   %s\n", s.Reference)
 	}
 	if r := s.State.Rollout; r != nil {
 		fmt.Fprintf(w, "rollout     %s, step %d, %s\n", r.ID, r.Step, r.Status)
