@@ -18,6 +18,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/tidegate/tidegate/shared/blob"
 	"github.com/tidegate/tidegate/shared/fault"
@@ -25,8 +26,8 @@ import (
 )
 
 // Store are the reports of one kind: reports/<kind>/<model>/<window>/<id>.json and
-// .html, the report and its page; <id>.event.json, what was emitted of it;
-// done-<digest>.mark, a listing that has been looked at.
+// .html, the report and its page; <id>.event.json, or <id>.<name>.event.json, what
+// was emitted of it; done-<digest>.mark, a listing that has been looked at.
 type Store struct {
 	Data   blob.Store
 	Bucket string // of Data, for URIs
@@ -88,7 +89,16 @@ func (s *Store) once(ctx context.Context, key string, body []byte) error {
 // after emit has returned, says that it was. A run that dies between the two tells
 // twice, none tells never.
 func (s *Store) Tell(ctx context.Context, model, window, id string, detail any, emit func() error) error {
-	key := s.key(model, window, id, ".event.json")
+	return s.tell(ctx, model, window, id, ".event.json", detail, emit)
+}
+
+// TellOf is Tell for one of several events of a report, each with a name of its own.
+func (s *Store) TellOf(ctx context.Context, model, window, id, name string, detail any, emit func() error) error {
+	return s.tell(ctx, model, window, id, "."+name+".event.json", detail, emit)
+}
+
+func (s *Store) tell(ctx context.Context, model, window, id, ext string, detail any, emit func() error) error {
+	key := s.key(model, window, id, ext)
 	_, err := s.Data.Head(ctx, key)
 	if err == nil {
 		return nil
@@ -111,21 +121,28 @@ type Marks struct {
 	store *Store
 	model string
 	keys  map[string]bool
+	last  map[string]time.Time
 }
 
 // Marks reads those of the windows from the id first on.
 func (s *Store) Marks(ctx context.Context, model, first string) (*Marks, error) {
-	m := &Marks{store: s, model: model, keys: map[string]bool{}}
+	m := &Marks{store: s, model: model, keys: map[string]bool{}, last: map[string]time.Time{}}
 	for info, err := range s.Data.List(ctx, s.folder(model), s.folder(model)+first) {
 		if err != nil {
 			return nil, fmt.Errorf("report: list those of %s: %w", model, err)
 		}
 		if strings.HasSuffix(info.Key, ".mark") {
 			m.keys[info.Key] = true
+			if window, _, _ := strings.Cut(strings.TrimPrefix(info.Key, s.folder(model)), "/"); info.Modified.After(m.last[window]) {
+				m.last[window] = info.Modified
+			}
 		}
 	}
 	return m, nil
 }
+
+// Last is when a window was last looked at; the zero time if it never was.
+func (m *Marks) Last(window string) time.Time { return m.last[window] }
 
 func (m *Marks) key(window string, listing []blob.Info) string {
 	return m.store.key(m.model, window, "done-"+period.Digest(listing), ".mark")
@@ -144,24 +161,28 @@ func (m *Marks) Set(ctx context.Context, window string, listing []blob.Info, id 
 	return m.store.once(ctx, m.key(window, listing), append(body, '\n'))
 }
 
+// readOf is how many reports of one window Latest reads, the ones written last: runs that
+// overlap may write an older revision after a newer one, but never many.
+const readOf = 4
+
 // Latest reads the reports of the last keep windows before or at the window, and of
 // it, from the id from on, by window. Of several reports of one window the one that newer
-// puts above the others counts. One that parse refuses is passed over, with a line
-// in the log.
+// puts above the others counts, among the few that were written last. One that parse
+// refuses is passed over, with a line in the log.
 func Latest[R any](ctx context.Context, s *Store, model, from, window string, keep int, parse func([]byte) (R, error), newer func(a, b R) bool) (map[string]R, error) {
-	byWindow := map[string][]string{}
+	byWindow := map[string][]blob.Info{}
 	for info, err := range s.Data.List(ctx, s.folder(model), s.folder(model)+from) {
 		if err != nil {
 			return nil, fmt.Errorf("report: list those of %s: %w", model, err)
 		}
-		of, file, _ := strings.Cut(strings.TrimPrefix(info.Key, s.folder(model)), "/")
+		id, file, _ := strings.Cut(strings.TrimPrefix(info.Key, s.folder(model)), "/")
 		if strings.HasSuffix(file, ".json") && !strings.HasSuffix(file, ".event.json") {
-			byWindow[of] = append(byWindow[of], info.Key)
+			byWindow[id] = append(byWindow[id], info)
 		}
 	}
 	windows := make([]string, 0, len(byWindow))
-	for of := range byWindow {
-		windows = append(windows, of)
+	for id := range byWindow {
+		windows = append(windows, id)
 	}
 	slices.Sort(windows)
 	windows = windows[max(0, len(windows)-keep):]
@@ -170,8 +191,10 @@ func Latest[R any](ctx context.Context, s *Store, model, from, window string, ke
 	}
 	found := make([][]R, len(windows))
 	err := period.Each(ctx, len(windows), func(ctx context.Context, i int) error {
-		for _, key := range byWindow[windows[i]] {
-			r, err := read(ctx, s, key, parse)
+		infos := byWindow[windows[i]]
+		slices.SortStableFunc(infos, func(a, b blob.Info) int { return b.Modified.Compare(a.Modified) })
+		for _, info := range infos[:min(len(infos), readOf)] {
+			r, err := read(ctx, s, info.Key, parse)
 			if errors.Is(err, errPassed) {
 				continue
 			}
@@ -188,9 +211,9 @@ func Latest[R any](ctx context.Context, s *Store, model, from, window string, ke
 		return nil, err
 	}
 	out := map[string]R{}
-	for i, of := range found {
-		if len(of) > 0 {
-			out[windows[i]] = of[0]
+	for i, best := range found {
+		if len(best) > 0 {
+			out[windows[i]] = best[0]
 		}
 	}
 	return out, nil

@@ -42,6 +42,38 @@ func Number(x float64) string {
 	return strings.Replace(strconv.FormatFloat(x, 'g', 4, 64), "-", "−", 1)
 }
 
+// Measure is a measured value: four decimals below 10, fewer above, so that values
+// of one column stand below each other.
+func Measure(x float64) string {
+	a := math.Abs(x)
+	var s string
+	switch {
+	case a == 0:
+		return "0"
+	case a < 0.001:
+		s = strconv.FormatFloat(x, 'g', 2, 64)
+	case a < 10:
+		s = strconv.FormatFloat(x, 'f', 4, 64)
+	case a < 100:
+		s = strconv.FormatFloat(x, 'f', 2, 64)
+	case a < 1000:
+		s = strconv.FormatFloat(x, 'f', 1, 64)
+	case a < 1e15:
+		return Number(math.Round(x))
+	default:
+		s = strconv.FormatFloat(x, 'g', 4, 64)
+	}
+	return strings.ReplaceAll(s, "-", "−")
+}
+
+// Signed is a difference: a Measure with its sign, + included.
+func Signed(x float64) string {
+	if x > 0 {
+		return "+" + Measure(x)
+	}
+	return Measure(x)
+}
+
 // Optional is a value that may be missing.
 func Optional(x *float64) string {
 	if x == nil {

@@ -51,7 +51,7 @@ type retrier struct {
 }
 
 // awsErrors are what AWS itself calls errors that pass. States.ALL and States.TaskFailed are not among them: they repeat bugs.
-var awsErrors = regexp.MustCompile(`^(Lambda\.[A-Za-z]+|Sandbox\.Timedout|S3\.[A-Za-z]+|SageMaker\.[A-Za-z]+|States\.(Timeout|HeartbeatTimeout))$`)
+var awsErrors = regexp.MustCompile(`^(Lambda\.[A-Za-z]+|Sandbox\.Timedout|S3\.[A-Za-z]+|StepFunctions\.[A-Za-z]+|SageMaker\.[A-Za-z]+|States\.(Timeout|HeartbeatTimeout))$`)
 
 var placeholder = regexp.MustCompile(`\$\{([A-Za-z0-9]*)\}`)
 

@@ -93,7 +93,7 @@ func TestWritersOfTheRegistry(t *testing.T) {
 		"models/m/model.json":                      {"register"},
 		"models/m/versions/00000001/manifest.json": {"register"},
 		"models/m/digests/0.json":                  {"register"},
-		"blobs/sha256/00/0":                        {"register"},
+		"blobs/sha256/00/0":                        {"evaluate", "register"}, // evidence; models
 		"models/m/lease.json":                      {"lease"},
 		"triggers/retrain/0.json":                  {"lease"},
 		"models/m/approvals/x/decision.json":       {"approve"},

@@ -15,6 +15,7 @@ import (
 	"github.com/tidegate/tidegate/cmd/tidegate/stack"
 	"github.com/tidegate/tidegate/shared/registry"
 	"github.com/tidegate/tidegate/tests/demo/flights"
+	"github.com/tidegate/tidegate/tests/demo/traffic"
 )
 
 // modelName is the model of the story.
@@ -31,6 +32,8 @@ type demo struct {
 	wait              bool // for the window of April's requests to close
 	patience          time.Duration
 	chapters          int
+	sent              []traffic.Sent   // April
+	asked             []flights.Flight // the flights that were asked about
 }
 
 // Facts are what was done, for programs; the story says the same in words.
@@ -60,7 +63,8 @@ type Facts struct {
 		P50 float64 `json:"p50"`
 		P99 float64 `json:"p99"`
 	} `json:"latency_ms"`
-	Drift []Judged `json:"drift"`
+	Drift      []Judged    `json:"drift"`
+	Evaluation []Evaluated `json:"evaluation"`
 }
 
 func (d *demo) tell(ctx context.Context, file string) error {
@@ -87,7 +91,13 @@ func (d *demo) tell(ctx context.Context, file string) error {
 	holds := d.predict(ctx, all, &facts)
 	april.to = time.Now()
 	if holds == nil {
-		holds = d.watchDrift(ctx, all, &facts, &april)
+		holds = d.watchDrift(ctx, all, &facts)
+	}
+	if holds == nil {
+		holds = d.judgeQuality(ctx, &facts)
+	}
+	if holds == nil {
+		holds = d.endpointWindow(ctx, &facts, &april)
 	}
 	if err := writeFacts(d.facts, facts); err != nil {
 		return errors.Join(holds, err)

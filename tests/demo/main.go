@@ -1,7 +1,9 @@
 // Command demo tells Tidegate's story on a deployed stack with real flights: it
 // trains in the stack's own train function, registers, makes the version the
 // champion, sends April through the prediction API and proves from what lies in S3
-// that every row was captured once with the answer that was given.
+// that every row was captured once with the answer that was given. Then it drops later
+// months, which drift, and lets April's labels come as they would have come: what
+// the early ones say, and what all of them say.
 //
 //	demo -flights .local/data/flights.csv -out .local/demo.json
 //

@@ -35,6 +35,7 @@ func (d *demo) predict(ctx context.Context, all []flights.Flight, facts *Facts) 
 	sender := traffic.Sender{Client: client, Model: modelName, Flights: usable, Concurrency: d.concurrency}
 	sent := sender.Send(ctx, plan, func(s traffic.Sent) { bar.Add(s.Rows) })
 	bar.Finish()
+	d.sent, d.asked = sent, usable
 	d.account(sent, time.Since(start), facts)
 	finding, err := d.prove(ctx, sent, usable, start, facts)
 	return errors.Join(err, failures(sent), verdict(finding, facts))

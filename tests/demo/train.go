@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/tidegate/tidegate/cmd/tidegate/stack"
+	"github.com/tidegate/tidegate/shared/evaluation/quality"
 	"github.com/tidegate/tidegate/shared/fault"
 	"github.com/tidegate/tidegate/shared/registration"
 	"github.com/tidegate/tidegate/shared/registry"
@@ -71,7 +72,10 @@ func (d *demo) version(ctx context.Context, reg *registry.Registry, all []flight
 	} else if manifest, err = d.train(ctx, reg, key, data, trainingSchema); err != nil {
 		return manifest, err
 	}
-	return manifest, d.judge(manifest, facts)
+	if err := d.judge(manifest, facts); err != nil {
+		return manifest, err
+	}
+	return manifest, d.reference(ctx, reg, manifest)
 }
 
 // remembered looks for the version that was made from key, which must still be READY with the same content.
@@ -153,6 +157,20 @@ func (d *demo) judge(m registry.Manifest, facts *Facts) error {
 	return nil
 }
 
+// reference tells what later predictions of the version are compared with.
+func (d *demo) reference(ctx context.Context, reg *registry.Registry, m registry.Manifest) error {
+	ref, _, err := quality.LoadReference(ctx, reg, modelName, m.Version)
+	if err != nil {
+		return fmt.Errorf("%w; to start again: make down && make demo", err)
+	}
+	auc := ref.Metric(quality.ROCAUC)
+	if auc.Value == nil || auc.Interval == nil {
+		return fmt.Errorf("the reference of version %d has no ROC AUC: %s", m.Version, auc.Reason)
+	}
+	d.say("Later predictions are compared with that: ROC AUC %.3f [%.3f, %.3f]. The interval is that wide because days differ from each other.", *auc.Value, auc.Interval.Lo, auc.Interval.Hi)
+	return nil
+}
+
 // serve makes the version the champion, unless there is one.
 func (d *demo) serve(ctx context.Context, reg *registry.Registry, m registry.Manifest) error {
 	d.chapter("Point the traffic at it")
@@ -171,18 +189,21 @@ func (d *demo) serve(ctx context.Context, reg *registry.Registry, m registry.Man
 	} else {
 		return fmt.Errorf("version %d is the champion and version %d was trained now; traffic moves to it by a rollout, or start again: make down && make demo", c.Version, m.Version)
 	}
-	if state.SettingsDigest != "" {
-		return nil
-	}
 	if state, _, err = reg.State(ctx, modelName); err != nil {
 		return err
+	}
+	if state.SettingsDigest != "" {
+		settings, err := reg.Settings(ctx, modelName, state.SettingsDigest)
+		if err != nil || settings.Quality != nil {
+			return err
+		}
 	}
 	_, err = d.Move(ctx, rollout.PromoteIn{Model: modelName, Kind: registry.KindConfigure, Settings: json.RawMessage(policy), SeenGeneration: state.Generation,
 		Actor: actor, Reason: "short windows, for the demo"})
 	if err != nil {
 		return fmt.Errorf("configure: %w", err)
 	}
-	d.say("Drift is judged in windows of five minutes here; by default a window is a day.")
+	d.say("Drift is judged in windows of five minutes here, and quality in hours; by default a window is a day.")
 	return nil
 }
 

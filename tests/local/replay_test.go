@@ -45,7 +45,7 @@ const pythonError = "Runtime.HandlerError"
 // this test registers first.
 func TestEvents(t *testing.T) {
 	prepare(t)
-	for _, verb := range []string{"register", "promote", "lease", "approve", "announce", "train", "predict", "score", "feedback", "ingest", "profile", "drift"} {
+	for _, verb := range []string{"register", "promote", "lease", "approve", "announce", "train", "predict", "score", "feedback", "ingest", "profile", "drift", "evaluate"} {
 		files, err := filepath.Glob(filepath.Join(stack.Root(), "events", verb, "*.want.json"))
 		if err != nil || len(files) == 0 {
 			t.Fatalf("no events of %s: %v", verb, err)

@@ -154,6 +154,10 @@ func Arrived(fs []Flight) []Flight {
 // Late is the label of a flight that arrived.
 func (f *Flight) Late() bool { return *f.ArrDelay > LateAfter }
 
+// Landed says whether the flight is on the ground that many minutes after its
+// scheduled arrival: then the record of its arrival, and with it the label, is there.
+func (f *Flight) Landed(minutes float64) bool { return f.ArrDelay != nil && *f.ArrDelay <= minutes }
+
 // Input is one column that a model may see.
 type Input struct {
 	Name   string

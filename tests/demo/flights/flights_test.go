@@ -26,6 +26,9 @@ func TestWhichFlightsCount(t *testing.T) {
 	if !all[0].Late() || all[3].Late() {
 		t.Error("16 minutes are late, 15 are not")
 	}
+	if !all[0].Landed(16) || all[0].Landed(15) || all[1].Landed(1e6) || all[2].Landed(1e6) {
+		t.Error("a flight has landed once its delay has passed; a cancelled or diverted one never does")
+	}
 }
 
 func TestTrainingSet(t *testing.T) {
