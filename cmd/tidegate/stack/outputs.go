@@ -14,6 +14,7 @@ import (
 )
 
 // Outputs are the CloudFormation outputs of template.yaml, by their names there.
+// Those marked optional came later: an older stack lacks them, and works without.
 type Outputs struct {
 	ApiEndpoint          string // no trailing slash
 	RegistryBucketName   string
@@ -29,6 +30,7 @@ type Outputs struct {
 	ProfileFunctionName  string
 	DriftFunctionName    string
 	DriftMachineArn      string
+	RolloutMachineArn    string `output:"optional"`
 }
 
 // Describer is the part of CloudFormation that discovery needs.
@@ -64,7 +66,7 @@ func fill(name string, answer *cloudformation.DescribeStacksOutput) (Outputs, er
 	v := reflect.ValueOf(&out).Elem()
 	for i := range v.NumField() {
 		key := v.Type().Field(i).Name
-		if values[key] == "" {
+		if values[key] == "" && v.Type().Field(i).Tag.Get("output") != "optional" {
 			missing = append(missing, key)
 		}
 		v.Field(i).SetString(values[key])

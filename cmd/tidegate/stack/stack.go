@@ -22,6 +22,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/logging"
 	"github.com/oklog/ulid/v2"
@@ -55,6 +56,7 @@ type Stack struct {
 	Registry blob.Store
 	Data     blob.Store
 	Lambda   Invoker
+	States   Starter
 	// Bucket opens any other bucket, for sources that lie elsewhere.
 	Bucket func(name string) blob.Store
 	// NewID names uploads and transitions: unique and sortable by time (ULID).
@@ -115,6 +117,7 @@ func New(cfg aws.Config, name string, outputs Outputs) *Stack {
 			// A step that was sent is not sent again by the SDK: Invoke retries what is safe.
 			lo.RetryMaxAttempts = 1
 		}),
+		States: sfn.NewFromConfig(cfg),
 	}
 }
 

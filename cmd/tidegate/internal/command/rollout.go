@@ -21,7 +21,7 @@ func (a *app) rolloutCommand() *cobra.Command {
 the settings. Each move rests on evidence: the digest of a judgement among the registry's blobs.
 pause, resume and abort work at any time; abort also while the model is frozen.`,
 	}
-	c.AddCommand(a.rolloutStart(), a.rolloutStatus(), a.rolloutStep("advance", registry.KindAdvance, "Go to the next step"),
+	c.AddCommand(a.rolloutStart(), a.rolloutFollow(), a.rolloutStatus(), a.rolloutStep("advance", registry.KindAdvance, "Go to the next step"),
 		a.rolloutStep("promote", registry.KindPromote, "Make the challenger the champion, after the last step"),
 		a.rolloutPause("pause", registry.KindPause, "Keep the rollout where it is until somebody resumes it"),
 		a.rolloutPause("resume", registry.KindResume, "Let a paused rollout go on; its step begins again"), a.rolloutAbort())
@@ -43,11 +43,17 @@ func (a *app) rolloutStart() *cobra.Command {
 	var f transitionFlags
 	var e evidenceFlags
 	var waive []string
-	var dataset string
+	var dataset, pinned string
+	var manual bool
 	c := &cobra.Command{
 		Use:   "start MODEL VERSION",
-		Short: "Give a version the weight of the first step",
+		Short: "Start the rollout of a version",
+		Long: `Starts the rollout machine of the stack, which leads the version from its shadow phase to all of
+the traffic as the settings say, or takes it back; pause, resume and abort hold for it at once.
+With --manual, or where the stack has no machine, the version gets the weight of the first step,
+and nothing moves it further but advance, promote and abort.`,
 		Example: `  tidegate rollout start flights 2 --evidence sha256:…
+  tidegate rollout start flights 2 --pinned predictions.json
   tidegate rollout start flights 2 --waive evidence --reason 'a fix that cannot wait'`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -56,10 +62,22 @@ func (a *app) rolloutStart() *cobra.Command {
 				return err
 			}
 			t := rollout.PromoteIn{Model: args[0], Kind: registry.KindStart, Version: version, Evidence: e.digests, Approval: e.approval, Waive: waive, Dataset: dataset}
+			lead, err := a.leads(c.Context(), manual)
+			if err != nil {
+				return err
+			}
+			if lead {
+				return a.lead(c, &f, &t, pinned)
+			}
+			if pinned != "" {
+				return fault.New(fault.InvalidArgument, "--pinned is judged by the rollout machine, and this rollout has none")
+			}
 			return a.move(c, &f, t, asIs)
 		},
 	}
 	e.register(c)
+	c.Flags().BoolVar(&manual, "manual", false, "make the first move only; you lead the rollout")
+	c.Flags().StringVar(&pinned, "pinned", "", "JSON file that names predictions of pinned rows by both versions, to be judged first (docs/formats/rollout.md)")
 	c.Flags().StringSliceVar(&waive, "waive", nil, "guards that you stand for, with a --reason: evidence, parity")
 	c.Flags().StringVar(&dataset, "dataset", "", "digest of the rows that the evidence must have been measured on")
 	f.register(c)
