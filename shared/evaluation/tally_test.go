@@ -20,7 +20,7 @@ import (
 // merges, with few segments, with more than are kept, with chosen ones, and with too many.
 func TestAnySharding(t *testing.T) {
 	ref := testReference(t, 6000)
-	few, many := day(rand.New(rand.NewPCG(1, 1)), 3000, 8, 0.05, 0.9), day(rand.New(rand.NewPCG(1, 2)), 3000, 40, 0.05, 0.9)
+	few, many := day(rand.New(rand.NewPCG(1, 1)), 1500, 8, 0.05, 0.9), day(rand.New(rand.NewPCG(1, 2)), 1500, 40, 0.05, 0.9)
 	for name, tt := range map[string]struct {
 		rows   []*testRow
 		chosen []string

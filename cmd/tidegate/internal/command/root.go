@@ -7,7 +7,7 @@
 // Exit codes, the same for every command:
 //
 //	0  done; of a command that judges: nothing is wrong
-//	1  a command that judges says that something is wrong (doctor: a check failed; drift: drift)
+//	1  a command that judges says that something is wrong (doctor: a check failed; drift: drift; evaluate: degraded; compare: worse)
 //	2  a command that judges cannot tell yet
 //	3  an error: usage, input, permission, or the stack; one line says what to do
 package command
@@ -79,11 +79,11 @@ func (a *app) root() *cobra.Command {
 		Use:   "tidegate",
 		Short: "Serve ONNX models on Lambda, capture what they predict, move traffic on evidence",
 		Long: `tidegate works on a deployed stack: registers versions, moves the pointer that says
-which version serves, sends predictions and looks after the stack's health. profile, drift and
-export also work on files alone, without any AWS.
+which version serves, sends predictions and looks after the stack's health. profile, drift,
+evaluate, compare and export also work on files alone, without any AWS.
 
 It uses AWS's usual configuration (profile, region, credentials) and AWS_ENDPOINT_URL.
-Exit codes: 0 done, 1 something is wrong (doctor, drift), 2 cannot tell yet, 3 error.`,
+Exit codes: 0 done, 1 something is wrong (doctor, drift, evaluate, compare), 2 cannot tell yet, 3 error.`,
 		Version:       version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -97,7 +97,7 @@ Exit codes: 0 done, 1 something is wrong (doctor, drift), 2 cannot tell yet, 3 e
 	flags.BoolVarP(&a.verbose, "verbose", "v", false, "print the causes of an error")
 	root.AddCommand(a.modelCommand(), a.versionCommand(), a.statusCommand(), a.logCommand(), a.promoteCommand(),
 		a.rollbackCommand(), a.configureCommand(), a.predictCommand(), a.feedbackCommand(), a.proxyCommand(), a.doctorCommand(),
-		a.profileCommand(), a.driftCommand(), a.exportCommand())
+		a.profileCommand(), a.driftCommand(), a.exportCommand(), a.evaluateCommand(), a.compareCommand())
 	root.AddCommand(a.rolloutCommand(), a.shadowCommand(), a.freezeCommand(), a.unfreezeCommand(), a.readmitCommand(), a.routeCommand(),
 		a.approvalsCommand(), a.decideCommand("approve"), a.decideCommand("reject"))
 	return root

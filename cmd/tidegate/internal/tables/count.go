@@ -34,6 +34,9 @@ func (s *Set) Count(ctx context.Context, b *profile.Baseline, o Options) (*profi
 	return total, summed(jobs), nil
 }
 
+// Watch calls read with the number of bytes whenever some of a file are read, from any goroutine.
+func (s *Set) Watch(read func(int64)) { s.watch(read) }
+
 func (s *Set) watch(read func(int64)) {
 	for _, f := range s.Files {
 		f.read = read
