@@ -29,5 +29,5 @@ func HTML(source string, view any) ([]byte, error) {
 	if err := t.Execute(&b, view); err != nil {
 		return nil, fault.Wrap(err, fault.Internal, "a page cannot be written")
 	}
-	return b.Bytes(), nil
+	return bytes.TrimLeft(b.Bytes(), " \n"), nil // what definitions leave
 }

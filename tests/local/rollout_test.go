@@ -21,6 +21,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 	"github.com/oklog/ulid/v2"
 
+	"github.com/tidegate/tidegate/shared/blob/s3"
 	"github.com/tidegate/tidegate/tests/local/stack"
 )
 
@@ -219,7 +220,7 @@ type state struct {
 // logOf reads the log of a model, by generation from 1.
 func logOf(t *testing.T, model string) []state {
 	t.Helper()
-	bucket := bucketOf(t)
+	bucket := s3.New(s3.NewClient(local.Config()), local.Outputs["RegistryBucketName"])
 	var all []state
 	for info, err := range bucket.List(t.Context(), "models/"+model+"/log/", "") {
 		if err != nil {
