@@ -2,6 +2,7 @@ package outcome
 
 import (
 	"fmt"
+	"io"
 	"math"
 
 	"github.com/cespare/xxhash/v2"
@@ -36,10 +37,8 @@ func askedHash(id string) uint64 { return xxhash.Sum64String(id) | 1 }
 
 // labels attaches the labels of the part to the rows that are held.
 func (p *part) labels() error {
-	for _, o := range p.objects.labels {
-		if err := p.labelsObject(o); err != nil {
-			return err
-		}
+	if err := p.each(p.objects.labels, p.labelsObject); err != nil {
+		return err
 	}
 	p.asked.read = true
 	for row, l := range p.asked.labels {
@@ -50,12 +49,7 @@ func (p *part) labels() error {
 	return nil
 }
 
-func (p *part) labelsObject(o object) error {
-	body, _, err := p.h.Store.Open(p.ctx, o.Key, 0, -1)
-	if err != nil {
-		return err
-	}
-	defer body.Close()
+func (p *part) labelsObject(o object, body io.Reader) error {
 	src := &watched{r: body}
 	sc := label.NewScanner(src)
 	for n := 1; sc.Scan(); n++ {

@@ -23,7 +23,7 @@ const (
 	maxParts = 1 << 12
 )
 
-// Store is the part of blob.Store that a join needs.
+// Store is the part of blob.Store that a join needs. It opens several objects at a time.
 type Store interface {
 	List(ctx context.Context, prefix, startAfter string) iter.Seq2[blob.Info, error]
 	Open(ctx context.Context, key string, offset, length int64) (io.ReadCloser, blob.Info, error)

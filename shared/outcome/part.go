@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"time"
 
@@ -83,23 +84,13 @@ func (p *part) mine(id Key) bool { return p.depth == 0 || id.Hash()>>(64-p.depth
 
 // captures reads all captures of the hour.
 func (p *part) captures() error {
-	for _, o := range p.objects.captures {
-		if err := p.capturesObject(o); err != nil {
-			return err
-		}
-	}
-	return nil
+	return p.each(p.objects.captures, p.capturesObject)
 }
 
-func (p *part) capturesObject(o object) error {
-	body, _, err := p.h.Store.Open(p.ctx, o.Key, 0, -1)
-	if err != nil {
-		return err
-	}
-	defer body.Close()
+func (p *part) capturesObject(o object, body io.Reader) error {
 	p.own = o.own
 	number := 0
-	err = lines(p.ctx, body, func(n int, text []byte) error {
+	err := lines(p.ctx, body, func(n int, text []byte) error {
 		number = n
 		problem, err := p.capture(text)
 		if problem != "" && p.first(text) {
