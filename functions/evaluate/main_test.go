@@ -44,7 +44,8 @@ func TestEvents(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string]fault.Kind{"tick": "", "bad_two_things": fault.InvalidArgument, "bad_hour": fault.InvalidArgument, "bad_field": fault.InvalidArgument,
-		"bad_model": fault.NotFound, "bad_plan_window": fault.NotFound, "window": fault.NotFound, "plan": fault.NotFound, "item": fault.NotFound} // there is no model
+		"bad_model": fault.NotFound, "bad_plan_window": fault.NotFound, "window": fault.NotFound, "plan": fault.NotFound, "item": fault.NotFound,
+		"decide": fault.NotFound, "bad_decide": fault.InvalidArgument} // there is no model
 	files, err := filepath.Glob("../../events/evaluate/*.json")
 	if err != nil {
 		t.Fatal(err)

@@ -88,6 +88,7 @@ type labelOf struct {
 
 // Labels that are posted and dropped end in reports, on the schedule alone. Delivered again, in another order, they change nothing; late ones supersede.
 func TestEvaluationOfPredictions(t *testing.T) {
+	t.Parallel() // most of it is waiting for bakes and schedules
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
 	model := served(t, shortQuality)

@@ -296,6 +296,7 @@ func waitFor(ctx context.Context, t *testing.T, model, what string, is func(stat
 // A better version takes all of the traffic in six steps, under live traffic and with an approval; a broken one is
 // taken back in its first; then a person rolls back, of a frozen model.
 func TestRollout(t *testing.T) {
+	t.Parallel() // most of it is waiting for bakes and schedules
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
 	model := stack.Name(t.Name())
@@ -433,6 +434,7 @@ func checkRouting(t *testing.T, answers []answer, log []state, id string, versio
 // A person's move wins: the machine waits while the rollout is paused, goes on when it is resumed, and ends by itself
 // when it is aborted.
 func TestPersonLeadsTheMachine(t *testing.T) {
+	t.Parallel() // most of it is waiting for bakes and schedules
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	model := stack.Name(t.Name())

@@ -200,7 +200,10 @@ func (q *Quality) warn() {
 	warn(c.OutOfRange, "%d predictions have a score outside of [0, 1]: the scores are no probabilities")
 	warn(c.BadLabels, "%d labels are outside of the classes or not finite, and taken as missing")
 	warn(c.Judged-min(c.Judged, uint64(math.Ceil(q.EffectiveRows))), "rows are weighted by their sampling probability, and are worth %d fewer")
-	if q.Counts.Judged > 0 && q.Blocks < leastClusters {
+	switch {
+	case q.Counts.Judged > 0 && q.Blocks <= 1:
+		q.Warnings = append(q.Warnings, "the rows are of one block of time, or have no time: how rows of one time depend on each other is not seen")
+	case q.Counts.Judged > 0 && q.Blocks < leastClusters:
 		q.Warnings = append(q.Warnings, fmt.Sprintf("%d blocks of time are fewer than the %d that a standard error over them needs: dependence within blocks is not seen", q.Blocks, leastClusters))
 	}
 	for i := range q.Metrics {

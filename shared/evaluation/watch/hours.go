@@ -148,7 +148,7 @@ func (w *Watcher) merge(ctx context.Context, m *watched, t *terms, hours []sourc
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		tally, err := evaluation.DecodeTally(t.setup, obj.Body)
+		tally, err := t.blank.Decode(obj.Body)
 		if fault.Is(err, fault.Internal) || fault.Is(err, fault.FailedPrecondition) { // its name says that it is of these terms
 			w.Log.Error("the counts of an hour are damaged and are made again", "key", key, "error", err.Error())
 			tally, err = w.repair(ctx, m, t, hours[i].hour, key)

@@ -85,7 +85,7 @@ const LeftOpen = "window_not_closed"
 func open(win period.Window, now time.Time) evaluation.LeftOut {
 	hours := (closedAt(win).Sub(now) + time.Hour - 1) / time.Hour
 	return evaluation.LeftOut{Reason: LeftOpen, Count: uint64(hours), Unit: "hours",
-		Detail: fmt.Sprintf("are to come until the window is closed, at %s: this report is of what there was before", closedAt(win).Format(time.RFC3339))}
+		Detail: fmt.Sprintf("to come until the window is closed, at %s: this report is of what there was before", closedAt(win).Format(time.RFC3339))}
 }
 
 // estimators are made once a version: each fits its reference some hundred times.
