@@ -196,7 +196,7 @@ func TestStoredBins(t *testing.T) {
 // FuzzBins: what is stored is refused, or finds a bin for every score.
 func FuzzBins(f *testing.F) {
 	f.Add([]byte(`{"upper":[0,0.1,0.2]}`), 0.15)
-	f.Add([]byte(`{"upper":[-1e308,5e-324,1e308]}`), -0.0)
+	f.Add([]byte(`{"upper":[-1e308,5e-324,1e308]}`), math.Copysign(0, -1))
 	f.Fuzz(func(t *testing.T, raw []byte, x float64) {
 		var b Bins
 		if json.Unmarshal(raw, &b) != nil || math.IsNaN(x) {
