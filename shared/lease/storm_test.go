@@ -106,9 +106,6 @@ func (g *game) execute(rng *rand.Rand, holder, trigger string) {
 	stopped := func() bool { return rng.IntN(6) == 0 }
 	in := lease.In{Action: lease.ActionAcquire, Holder: holder, Trigger: trigger, Source: lease.SourcePerson, Seconds: 3600}
 	for tries := 0; ; tries++ {
-		if tries == 0 { // not at each try: while one goroutine is not scheduled, the others' tries would outlast its lease
-			g.clock.Add(1)
-		}
 		out, err := g.call(rng, in)
 		if err != nil {
 			g.t.Error(err)
@@ -149,6 +146,7 @@ func (g *game) work(rng *rand.Rand, holder, trigger string, epoch int64, stopped
 	}
 	g.inside, g.epochs[epoch] = holder, holder
 	g.mu.Unlock()
+	g.clock.Add(1) // not at each try: while one goroutine is not scheduled, the tries of others would outlast its lease
 	if stopped() {
 		g.set(holder, "ABORTED")
 		return
