@@ -184,7 +184,7 @@ func (w *Watcher) demand(ctx context.Context, in *In) (Out, error) {
 	l.always = true
 	if now := w.Now(); now.Before(win.End) {
 		// Whoever asks for an open window wants what is known of it now, not what a day's rhythm would make of it.
-		if due := now.Add(-m.policy.LabelDelay(l.measured)).UTC().Truncate(time.Minute); due.After(l.mature) {
+		if due := now.Add(-m.policy.LabelDelay(l.measured)).UTC().Truncate(time.Second); due.After(l.mature) {
 			l.mature = due
 		}
 	}
