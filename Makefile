@@ -55,6 +55,10 @@ bench-peers: ## other drift libraries on the same files; installs them
 soak-predict: ## memory of predict over a million requests and a hundred model swaps
 	@scripts/soak-predict
 
+.PHONY: simulate
+simulate: ## the simulations of comparison with all their runs; the check does a third
+	@TIDEGATE_SIMULATE=full go test -count=1 -v -timeout 30m -run Simul ./shared/evaluation/comparison
+
 .PHONY: fuzz
 fuzz: ## every fuzz test for FUZZTIME (default 10s) each
 	@scripts/fuzz
