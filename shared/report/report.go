@@ -78,11 +78,8 @@ func (s *Store) Put(ctx context.Context, model, window, id string, page func() (
 
 // once writes a write-once object; that it is there already is fine.
 func (s *Store) once(ctx context.Context, key string, body []byte) error {
-	_, err := s.Data.Put(ctx, key, body, blob.Once())
-	if err == nil || fault.Is(err, fault.FailedPrecondition) {
-		return nil
-	}
-	return fmt.Errorf("report: write %s: %w", key, err)
+	_, err := blob.PutOnce(ctx, s.Data, key, body)
+	return err
 }
 
 // Tell emits the event of a report once: the object beside the report, written

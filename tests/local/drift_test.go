@@ -16,8 +16,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
-	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	eventtypes "github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
@@ -96,7 +94,7 @@ func TestDriftOfPredictions(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	model := watched(t)
-	schedule := scheduleOf(t)
+	schedule := ruleOf(t, "DriftRule")
 	schedule("", eventtypes.RuleStateDisabled) // the stack's own must not come between
 	const rows = 2000
 	file := filepath.Join(t.TempDir(), "rows.csv")
@@ -248,35 +246,6 @@ func moved(t *testing.T, model string, at time.Time) map[string][]byte {
 		}
 	}
 	return objects
-}
-
-// scheduleOf returns what changes the stack's own schedule of drift until the test ends; "" is what the template says.
-func scheduleOf(t *testing.T) func(schedule string, state eventtypes.RuleState) {
-	t.Helper()
-	described, err := cloudformation.NewFromConfig(local.Config()).DescribeStackResource(t.Context(),
-		&cloudformation.DescribeStackResourceInput{StackName: &local.Name, LogicalResourceId: aws.String("DriftRule")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	name := *described.StackResourceDetail.PhysicalResourceId
-	name = name[strings.LastIndex(name, "|")+1:]
-	bus := eventbridge.NewFromConfig(local.Config())
-	before, err := bus.DescribeRule(t.Context(), &eventbridge.DescribeRuleInput{Name: &name})
-	if err != nil {
-		t.Fatal(err)
-	}
-	set := func(ctx context.Context, schedule *string, state eventtypes.RuleState) {
-		if _, err := bus.PutRule(ctx, &eventbridge.PutRuleInput{Name: &name, Description: before.Description, ScheduleExpression: schedule, State: state}); err != nil {
-			t.Error(err)
-		}
-	}
-	t.Cleanup(func() { set(context.WithoutCancel(t.Context()), before.ScheduleExpression, before.State) })
-	return func(schedule string, state eventtypes.RuleState) {
-		if schedule == "" {
-			schedule = *before.ScheduleExpression
-		}
-		set(t.Context(), &schedule, state)
-	}
 }
 
 // deliver sends profile what S3 told it of the objects, in this order.

@@ -321,7 +321,7 @@ func (w *Watcher) storePlan(ctx context.Context, p *Plan) (PlanOut, error) {
 		if err != nil {
 			return PlanOut{}, fault.Wrap(err, fault.Internal, "the plan of a batch cannot be encoded")
 		}
-		if err := w.once(ctx, key, append(body, '\n')); err != nil {
+		if _, err := blob.PutOnce(ctx, w.Data, key, append(body, '\n')); err != nil {
 			return PlanOut{}, err
 		}
 	}

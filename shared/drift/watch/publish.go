@@ -3,28 +3,16 @@ package watch
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"time"
 
-	"github.com/tidegate/tidegate/shared/blob"
 	"github.com/tidegate/tidegate/shared/drift"
 	"github.com/tidegate/tidegate/shared/drift/page"
-	"github.com/tidegate/tidegate/shared/fault"
 	"github.com/tidegate/tidegate/shared/period"
 	"github.com/tidegate/tidegate/shared/report"
 )
 
 func (w *Watcher) reports() *report.Store {
 	return &report.Store{Data: w.Data, Bucket: w.Bucket, Kind: "drift", Log: w.Log}
-}
-
-// once writes a write-once object; that it is there already is fine.
-func (w *Watcher) once(ctx context.Context, key string, body []byte) error {
-	_, err := w.Data.Put(ctx, key, body, blob.Once())
-	if err == nil || fault.Is(err, fault.FailedPrecondition) {
-		return nil
-	}
-	return fmt.Errorf("watch: write %s: %w", key, err)
 }
 
 // publish judges a job beside the reports there are, writes the report and tells

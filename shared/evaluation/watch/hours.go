@@ -25,18 +25,6 @@ func hourKey(model string, hour time.Time, id string) string {
 
 func folderOf(model string) string { return "evaluations/" + model + "/" }
 
-// once writes a write-once object; created is false when it was there already.
-func (w *Watcher) once(ctx context.Context, key string, body []byte) (created bool, err error) {
-	_, err = w.Data.Put(ctx, key, body, blob.Once())
-	if err == nil {
-		return true, nil
-	}
-	if fault.Is(err, fault.FailedPrecondition) {
-		return false, nil
-	}
-	return false, fmt.Errorf("watch: write %s: %w", key, err)
-}
-
 // count joins an hour and counts it; read is what was in fact read.
 func (w *Watcher) count(ctx context.Context, m *watched, t *terms, hour time.Time, budget int64) (tally *evaluation.Tally, read sources, err error) {
 	rec := &recorder{Store: w.Data, seen: map[string]*gathering{}}
@@ -64,7 +52,7 @@ func (w *Watcher) join(ctx context.Context, m *watched, t *terms, hour time.Time
 		return done, read, err
 	}
 	done = HourDone{Model: m.name, Hour: hour.UTC().Format(time.RFC3339), Key: hourKey(m.name, hour, read.id(t.id))}
-	if done.Created, err = w.once(ctx, done.Key, body); err != nil {
+	if done.Created, err = blob.PutOnce(ctx, w.Data, done.Key, body); err != nil {
 		return done, read, err
 	}
 	w.Log.Info("an hour is joined", "model", m.name, "hour", done.Hour, "rows", tally.Rows(), "labels", tally.Join.Labels, "key", done.Key)

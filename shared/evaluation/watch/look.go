@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/tidegate/tidegate/shared/blob"
 	"github.com/tidegate/tidegate/shared/evaluation"
 	"github.com/tidegate/tidegate/shared/fault"
 	"github.com/tidegate/tidegate/shared/period"
@@ -110,7 +111,7 @@ func (w *Watcher) choose(ctx context.Context, l *look, more map[string][]string)
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Internal, "segments cannot be encoded")
 	}
-	created, err := w.once(ctx, segmentsKey(l), append(body, '\n'))
+	created, err := blob.PutOnce(ctx, w.Data, segmentsKey(l), append(body, '\n'))
 	if err != nil || created {
 		return more, err
 	}

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/tidegate/tidegate/shared/blob"
 	"github.com/tidegate/tidegate/shared/fault"
 	"github.com/tidegate/tidegate/shared/period"
 )
@@ -73,7 +74,7 @@ func (w *Watcher) plan(ctx context.Context, in *PlanIn) (Out, error) {
 	sum := sha256.Sum256(body)
 	p := &PlanOut{Model: m.name, Window: win.ID, Bucket: w.Bucket, Items: folderOf(m.name) + "plans/" + win.ID + "-" + hex.EncodeToString(sum[:6]) + ".json",
 		Count: len(items), Hours: len(l.hours), Bytes: l.wait(missing).Bytes}
-	if _, err := w.once(ctx, p.Items, append(body, '\n')); err != nil {
+	if _, err := blob.PutOnce(ctx, w.Data, p.Items, append(body, '\n')); err != nil {
 		return Out{}, err
 	}
 	r.out.Plan = p
