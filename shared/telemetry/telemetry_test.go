@@ -58,7 +58,7 @@ func TestGolden(t *testing.T) {
 		{name: "remote", o: change(func(o *httpapi.Observation) {
 			o.Ran = inference.Ran{ServedBy: "endpoint", Backend: true, Remote: 700 * time.Microsecond}
 		})},
-		{name: "fallback", count: map[string]int64{"BackendLostCapacity": 1, "BreakerOpened": 1}, o: change(func(o *httpapi.Observation) {
+		{name: "fallback", count: map[string]int64{"BackendLostCapacity": 1}, o: change(func(o *httpapi.Observation) {
 			o.Ran = inference.Ran{ServedBy: "lambda", Backend: true, Remote: 5 * time.Millisecond, Fallback: "capacity"}
 		})},
 		{name: "breaker_open", o: change(func(o *httpapi.Observation) {
