@@ -138,7 +138,8 @@ func refused(ctx context.Context, err error) (reply, error) {
 	case (*types.InternalFailure)(nil).ErrorCode(), (*types.InternalDependencyException)(nil).ErrorCode():
 		return reply{}, &Failure{Reason: Failed, cause: cause}
 	}
-	if api.ErrorFault() == smithy.FaultServer {
+	var answered interface{ HTTPStatusCode() int }
+	if errors.As(err, &answered) && answered.HTTPStatusCode() >= 500 {
 		return reply{}, &Failure{Reason: Failed, cause: cause}
 	}
 	return reply{}, &Failure{Reason: Denied, cause: errors.New(api.ErrorCode() + ": " + api.ErrorMessage())}
