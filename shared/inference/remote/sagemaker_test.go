@@ -7,7 +7,9 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -28,7 +30,16 @@ type runtime struct {
 	*httptest.Server
 	container *container
 	fail      func(w http.ResponseWriter) bool // answers itself
-	asked     []*http.Request
+
+	mu   sync.Mutex
+	seen []*http.Request
+}
+
+// asked are the requests so far.
+func (s *runtime) asked() []*http.Request {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.seen)
 }
 
 func serveRuntime(t *testing.T) *runtime {
@@ -40,7 +51,9 @@ func serveRuntime(t *testing.T) *runtime {
 }
 
 func (s *runtime) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.asked = append(s.asked, r)
+	s.mu.Lock()
+	s.seen = append(s.seen, r)
+	s.mu.Unlock()
 	body, _ := io.ReadAll(r.Body)
 	if s.fail != nil && s.fail(w) {
 		return
@@ -106,7 +119,7 @@ func TestSageMakerEndpoints(t *testing.T) {
 			t.Errorf("version %d: %+v", version, a)
 		}
 		a.Release()
-		asked := s.asked[len(s.asked)-1]
+		asked := s.asked()[len(s.asked())-1]
 		attributes := asked.Header.Get("X-Amzn-Sagemaker-Custom-Attributes")
 		for _, want := range []string{"model=m;version=", ";deadline_ms=", ";priority=low", ";trace=1-5759e988-bd862e3fe1be46a994272793"} {
 			if !strings.Contains(attributes, want) {
@@ -167,8 +180,8 @@ func TestWhatSageMakerRefuses(t *testing.T) {
 			s := serveRuntime(t)
 			s.fail = tt.fail
 			_, err := s.client(t, 1, remote.Options{}, nil).Infer(within(t, 5*time.Second), remote.Call{Inputs: rows(1)})
-			if reasonOf(err) != tt.reason || len(s.asked) != tt.asked || strings.Contains(err.Error(), "secret") {
-				t.Errorf("%v; asked %d times, want %d", err, len(s.asked), tt.asked)
+			if reasonOf(err) != tt.reason || len(s.asked()) != tt.asked || strings.Contains(err.Error(), "secret") {
+				t.Errorf("%v; asked %d times, want %d", err, len(s.asked()), tt.asked)
 			}
 		})
 	}
