@@ -104,11 +104,15 @@ func (c *Client) Infer(ctx context.Context, in Inference) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	result, err := resultOf(answer)
+	result, err := c.resultOf(answer)
 	if err != nil {
 		return result, err
 	}
-	result.Outputs, err = decodeInference(answer.Header.Get(headerJSONLength), answer.Body)
+	decoded, err := DecodeAnswer(answer.Header.Get(headerJSONLength), answer.Body)
+	result.Outputs = decoded.Outputs
+	if result.Version == 0 { // another server says it there
+		result.Version = decoded.Version
+	}
 	return result, err
 }
 
@@ -134,7 +138,7 @@ func (c *Client) PredictRows(ctx context.Context, in Rows) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	result, err := resultOf(answer)
+	result, err := c.resultOf(answer)
 	if err != nil {
 		return result, err
 	}
@@ -151,10 +155,10 @@ func (c *Client) PredictRows(ctx context.Context, in Rows) (Result, error) {
 	return result, nil
 }
 
-func resultOf(a Answer) (Result, error) {
+func (c *Client) resultOf(a Answer) (Result, error) {
 	r := Result{ID: a.Header.Get(HeaderInferenceID), Slot: a.Header.Get(HeaderSlot), ServedBy: a.Header.Get(HeaderServedBy),
 		Latency: a.Latency, Tries: a.Tries}
-	if r.ID == "" {
+	if r.ID == "" && !c.foreign {
 		return r, fault.New(fault.Internal, "the answer has no header %s; is the endpoint a Tidegate API?", HeaderInferenceID)
 	}
 	if v := a.Header.Get(HeaderVersion); v != "" {

@@ -175,21 +175,25 @@ func fixed(t *tensor.Tensor) (any, bool) {
 	return nil, false
 }
 
-// decodeInference reads an answer: JSON, then the bytes of the tensors that have a binary_data_size.
-func decodeInference(jsonLength string, body []byte) ([]tensor.Tensor, error) {
+// DecodeAnswer reads the body of an answer: JSON, of as many bytes as jsonLength
+// says ("" is all), then the bytes of the tensors that have a binary_data_size.
+// ID is what was sent as the request's. Errors: Internal.
+func DecodeAnswer(jsonLength string, body []byte) (Result, error) {
 	head, tail := body, []byte(nil)
 	if jsonLength != "" {
 		n, err := strconv.Atoi(jsonLength)
 		if err != nil || n < 0 || n > len(body) {
-			return nil, badAnswer("%s does not fit the body", headerJSONLength)
+			return Result{}, badAnswer("%s does not fit the body", headerJSONLength)
 		}
 		head, tail = body[:n], body[n:]
 	}
 	var doc struct {
+		ID      string       `json:"id"`
+		Version string       `json:"model_version"`
 		Outputs []tensorHead `json:"outputs"`
 	}
 	if err := json.Unmarshal(head, &doc); err != nil {
-		return nil, fault.Wrap(err, fault.Internal, "the answer is not JSON; is the endpoint a Tidegate API?")
+		return Result{}, fault.Wrap(err, fault.Internal, "the answer is not JSON; is the endpoint a Tidegate API?")
 	}
 	outputs := make([]tensor.Tensor, len(doc.Outputs))
 	for i, h := range doc.Outputs {
@@ -197,27 +201,28 @@ func decodeInference(jsonLength string, body []byte) ([]tensor.Tensor, error) {
 		t.Name, t.Datatype, t.Shape = h.Name, h.Datatype, h.Shape
 		n, err := tensor.Elements(h.Shape, maxElements)
 		if err != nil {
-			return nil, badAnswer("output %q: %v", h.Name, err)
+			return Result{}, badAnswer("output %q: %v", h.Name, err)
 		}
 		size, isBinary := h.Parameters["binary_data_size"].(float64)
 		if !isBinary {
 			if err := decodeData(t, h.Data, int(n)); err != nil {
-				return nil, err
+				return Result{}, err
 			}
 			continue
 		}
 		if size < 0 || size > float64(len(tail)) {
-			return nil, badAnswer("output %q is longer than the body", h.Name)
+			return Result{}, badAnswer("output %q is longer than the body", h.Name)
 		}
 		if err := decodeBinary(t, tail[:int(size)], int(n)); err != nil {
-			return nil, err
+			return Result{}, err
 		}
 		tail = tail[int(size):]
 	}
 	if len(tail) > 0 {
-		return nil, badAnswer("%d bytes follow the last output", len(tail))
+		return Result{}, badAnswer("%d bytes follow the last output", len(tail))
 	}
-	return outputs, nil
+	version, _ := strconv.Atoi(doc.Version) // what is no number is none
+	return Result{ID: doc.ID, Version: version, Outputs: outputs}, nil
 }
 
 func decodeBinary(t *tensor.Tensor, b []byte, n int) error {
