@@ -166,9 +166,8 @@ func TestTensorsSurviveBothForms(t *testing.T) {
 
 func TestMissingStringsAreNullInJSON(t *testing.T) {
 	in := Inference{Inputs: []tensor.Tensor{{Name: "s", Datatype: tensor.Bytes, Shape: []int64{2}, Strings: []string{"", ""}, Missing: []int{1}}}}
-	body, _, err := encodeInference(&in)
-	if err != nil || !strings.Contains(string(body), `"data":["",null]`) {
-		t.Errorf("%s, %v", body, err)
+	if body, _ := in.encode(); !strings.Contains(string(body), `"data":["",null]`) {
+		t.Errorf("%s", body)
 	}
 }
 
@@ -199,7 +198,7 @@ func FuzzDecodeAnswer(f *testing.F) {
 			return
 		}
 		for _, o := range answer.Outputs {
-			if n, err := tensor.Elements(o.Shape, maxElements); err != nil || int(n) != o.Len() {
+			if n, err := tensor.Elements(o.Shape, 1<<40); err != nil || int(n) != o.Len() {
 				t.Errorf("output %q: %d elements for shape %v", o.Name, o.Len(), o.Shape)
 			}
 		}
@@ -216,9 +215,7 @@ func BenchmarkEncode1000x30(b *testing.B) {
 		b.Run(fmt.Sprintf("binary=%v", binary), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, _, err := encodeInference(&in); err != nil {
-					b.Fatal(err)
-				}
+				in.encode()
 			}
 		})
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tidegate/tidegate/shared/fault"
+	"github.com/tidegate/tidegate/shared/oip"
 	"github.com/tidegate/tidegate/shared/tensor"
 )
 
@@ -88,12 +89,9 @@ type Result struct {
 
 // Infer sends one request and decodes the answer's tensors.
 func (c *Client) Infer(ctx context.Context, in Inference) (Result, error) {
-	body, jsonLength, err := encodeInference(&in)
-	if err != nil {
-		return Result{}, err
-	}
+	body, jsonLength := in.encode()
 	header := http.Header{"Content-Type": {"application/json"}}
-	if in.Binary {
+	if jsonLength != oip.AllJSON {
 		header.Set("Content-Type", "application/octet-stream")
 		header.Set(headerJSONLength, strconv.Itoa(jsonLength))
 	}
