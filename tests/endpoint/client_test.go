@@ -23,6 +23,7 @@ const root = "../.."
 // process is a running server.
 type process struct {
 	cmd      *exec.Cmd
+	dir      string // of the models
 	web, rpc string
 	log      *strings.Builder
 }
@@ -70,7 +71,7 @@ func start(t *testing.T, program string, models ...string) *process {
 	if library == "" {
 		t.Fatal("TIDEGATE_ONNXRUNTIME_LIB is not set: run scripts/test-endpoint")
 	}
-	p := &process{web: port(t), rpc: port(t), log: new(strings.Builder)}
+	p := &process{dir: dir, web: port(t), rpc: port(t), log: new(strings.Builder)}
 	p.cmd = exec.Command(program, "serve")
 	p.cmd.Env = []string{"SAGEMAKER_BIND_TO_PORT=" + p.web, "TIDEGATE_PORT=1", "TIDEGATE_GRPC_PORT=" + p.rpc, "TIDEGATE_HOST=127.0.0.1", "TIDEGATE_MODEL_DIR=" + dir,
 		"TIDEGATE_ONNXRUNTIME_LIB=" + library, "TIDEGATE_REQUEST_LINES=false"}

@@ -178,6 +178,22 @@ func TestPredictThroughTheEndpoint(t *testing.T) {
 		if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 3 || !strings.Contains(said.String(), "cannot be reached") || !strings.Contains(said.String(), "tidegate: row") {
 			t.Fatalf("%v, %s", err, said.String())
 		}
+		model := filepath.Join(s.dir, "affine", "model.onnx")
+		whole, err := os.ReadFile(model)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(model, bytes.Replace(whole, []byte("tidegate-testdata"), []byte("tidegate-testdatA"), 1), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s.again(t)
+		if text, err := predict(tidegate, backend, rows, out).CombinedOutput(); err == nil || !strings.Contains(string(text), "on another model answers than before") {
+			t.Errorf("the model was swapped: %v\n%s", err, text)
+		}
+		s.stop(t)
+		if err := os.WriteFile(model, whole, 0o600); err != nil {
+			t.Fatal(err)
+		}
 		s.again(t)
 		if text, err := predict(tidegate, backend, rows, out, "--wait", "300ms").CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, text)

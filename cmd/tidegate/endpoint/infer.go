@@ -20,6 +20,7 @@ const (
 	HeaderVersion     = "Tidegate-Model-Version"
 	HeaderSlot        = "Tidegate-Slot"
 	HeaderServedBy    = "Tidegate-Served-By"
+	HeaderDigest      = "Tidegate-Model-Digest"
 	HeaderKey         = "Tidegate-Key"
 	headerJSONLength  = "Inference-Header-Content-Length"
 )
@@ -79,6 +80,7 @@ type Inference struct {
 type Result struct {
 	ID       string // inference id: joins the capture and later the label
 	Version  int
+	Digest   string // of the version
 	Slot     string
 	ServedBy string
 	Latency  time.Duration
@@ -154,7 +156,7 @@ func (c *Client) PredictRows(ctx context.Context, in Rows) (Result, error) {
 }
 
 func (c *Client) resultOf(a Answer) (Result, error) {
-	r := Result{ID: a.Header.Get(HeaderInferenceID), Slot: a.Header.Get(HeaderSlot), ServedBy: a.Header.Get(HeaderServedBy),
+	r := Result{ID: a.Header.Get(HeaderInferenceID), Slot: a.Header.Get(HeaderSlot), ServedBy: a.Header.Get(HeaderServedBy), Digest: a.Header.Get(HeaderDigest),
 		Latency: a.Latency, Tries: a.Tries}
 	if r.ID == "" && !c.foreign {
 		return r, fault.New(fault.Internal, "the answer has no header %s; is the endpoint a Tidegate API?", HeaderInferenceID)

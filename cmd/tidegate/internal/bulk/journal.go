@@ -44,6 +44,7 @@ type Input struct {
 type Journal struct {
 	V int `json:"v"`
 	Identity
+	Answered string    `json:"answered,omitempty"` // the digest that the answers name, where all must be of one version
 	Rows     int       `json:"rows"`
 	Bytes    int64     `json:"bytes"`
 	Complete bool      `json:"complete"`

@@ -130,13 +130,10 @@ func (out *Output) Complete() bool { return out.journal.Complete }
 
 // Write appends the rows of b, the next ones.
 func (out *Output) Write(b Batch) error {
-	v := b.Result.Version
-	switch {
-	case !out.o.Single:
-	case out.journal.Version == 0:
-		out.journal.Version = v
-	case v != out.journal.Version:
-		return fault.New(fault.FailedPrecondition, "from row %d on version %d answers, before it was version %d; ask for one with --version-number, or begin anew with --restart", b.First, v, out.journal.Version)
+	if out.o.Single {
+		if err := out.same(&b); err != nil {
+			return err
+		}
 	}
 	before := out.writer.bytes
 	if err := out.writer.Write(b); err != nil {
@@ -146,6 +143,20 @@ func (out *Output) Write(b Batch) error {
 	out.journal.Bytes += out.writer.bytes - before
 	if now := out.o.Now(); now.Sub(out.saved) >= commitEvery {
 		return out.save()
+	}
+	return nil
+}
+
+// same refuses an answer of another version than those before.
+func (out *Output) same(b *Batch) error {
+	v, digest := b.Result.Version, b.Result.Digest
+	switch j := &out.journal; {
+	case j.Version != 0 && v != j.Version:
+		return fault.New(fault.FailedPrecondition, "from row %d on version %d answers, before it was version %d; ask for one with --version-number, or begin anew with --restart", b.First, v, j.Version)
+	case j.Answered != "" && digest != j.Answered:
+		return fault.New(fault.FailedPrecondition, "from row %d on another model answers than before, though it is called version %d too; begin anew with --restart", b.First, v)
+	default:
+		j.Version, j.Answered = v, digest
 	}
 	return nil
 }

@@ -36,7 +36,7 @@ func answers(from, n, v int) Batch {
 		p.FP32s = append(p.FP32s, float32(from+i)/3, float32(math.NaN()))
 		label.Strings = append(label.Strings, fmt.Sprintf("row %d", from+i))
 	}
-	return Batch{First: from, Rows: n, Result: endpoint.Result{ID: fmt.Sprintf("id%d", from), Version: v, Outputs: []tensor.Tensor{label, p}}}
+	return Batch{First: from, Rows: n, Result: endpoint.Result{ID: fmt.Sprintf("id%d", from), Version: v, Digest: "sha256:dd", Outputs: []tensor.Tensor{label, p}}}
 }
 
 // checkRows reads an output back: rows 1 to n, each once, in order, with its answer.
@@ -137,6 +137,11 @@ func TestAnInterruptKeepsEveryRow(t *testing.T) {
 	}
 	if err := out.Write(answers(8, 1, 4)); !fault.Is(err, fault.FailedPrecondition) || !strings.Contains(err.Error(), "from row 8 on version 4 answers") {
 		t.Errorf("another version: %v", err)
+	}
+	swapped := answers(8, 1, 3)
+	swapped.Result.Digest = "sha256:ee"
+	if err := out.Write(swapped); !fault.Is(err, fault.FailedPrecondition) || !strings.Contains(err.Error(), "from row 8 on another model answers") {
+		t.Errorf("another model of that version: %v", err)
 	}
 	if err := out.Close(false); err != nil {
 		t.Fatal(err)
