@@ -22,7 +22,7 @@ import (
 
 const (
 	// batchRows and batchValues bound a request: both sides take it at once.
-	batchRows   = 256
+	batchRows   = 1000
 	batchValues = 1 << 16
 )
 

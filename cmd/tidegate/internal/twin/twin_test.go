@@ -49,7 +49,7 @@ func (h half) function(_ context.Context, inputs []tensor.Tensor) (endpoint.Resu
 	return endpoint.Result{Outputs: append([]tensor.Tensor{other}, h.outputs(inputs)...), ServedBy: "lambda"}, nil
 }
 
-const n = 600 // rows: more than two requests
+const n = 2500 // rows: three requests
 
 func table(t *testing.T) rows.Source {
 	t.Helper()
@@ -83,8 +83,8 @@ func TestCheck(t *testing.T) {
 		"as the function":     {},
 		"as the trainer":      {trainer: trainer(nil)},
 		"relative above 1":    {trainer: trainer(map[int]float64{500: 1e-4})},
-		"unlike the function": {backend: half{off: map[float32]float32{300: 1}}, want: `1 of 600 rows are answered differently by gpu than by the function (tolerance 1e-05); the largest difference is 1, in output "y", row 300`},
-		"unlike the trainer":  {trainer: trainer(map[int]float64{600: 0.5, 2: 0.25}), want: `2 of 600 rows are answered differently by gpu than by the trainer`},
+		"unlike the function": {backend: half{off: map[float32]float32{300: 1}}, want: `1 of 2500 rows are answered differently by gpu than by the function (tolerance 1e-05); the largest difference is 1, in output "y", row 300`},
+		"unlike the trainer":  {trainer: trainer(map[int]float64{2500: 0.5, 2: 0.25}), want: `2 of 2500 rows are answered differently by gpu than by the trainer`},
 	} {
 		done := 0
 		check := Check{Backend: c.backend, Name: "gpu", Signature: signature, Rows: table(t), Tolerance: 1e-5, Done: func(rows int) { done = rows }}
@@ -116,11 +116,11 @@ func TestWhatCannotBeChecked(t *testing.T) {
 		kind    fault.Kind
 		want    string
 	}{
-		"down":          {at(257, &remote.Failure{Reason: remote.Unreachable}), nil, fault.Unavailable, "gpu does not answer: rows 257 to 512"},
+		"down":          {at(1001, &remote.Failure{Reason: remote.Unreachable}), nil, fault.Unavailable, "gpu does not answer: rows 1001 to 2000"},
 		"other version": {at(1, &remote.Failure{Reason: remote.OtherVersion}), nil, fault.FailedPrecondition, "does not serve this version"},
 		"garbage":       {at(1, &remote.Failure{Reason: remote.Garbage}), nil, fault.FailedPrecondition, "does not answer as the version's signature says"},
 		"denied":        {at(1, &remote.Failure{Reason: remote.Denied}), nil, fault.PermissionDenied, "refuses the caller"},
-		"a row refused": {at(257, refused), nil, fault.InvalidArgument, `row 260, column "x" is above the maximum`},
+		"a row refused": {at(1001, refused), nil, fault.InvalidArgument, `row 1004, column "x" is above the maximum`},
 		"no column":     {half{}, func(c *Check) { c.Rows, _ = rows.At("rows", strings.NewReader("x\n1\n"), nil) }, fault.InvalidArgument, `no column for input "name"`},
 		"no rows":       {half{}, func(c *Check) { c.Rows, _ = rows.At("rows", strings.NewReader("x,name\n"), nil) }, fault.InvalidArgument, "has no rows"},
 		"no such output": {half{}, func(c *Check) {
