@@ -11,6 +11,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/tidegate/tidegate/tests/bench/figures"
@@ -85,10 +87,7 @@ func comparePeers(ctx context.Context, o options, names []string) error {
 			}
 		}
 	}
-	if err = errors.Join(err, own.stop()); err != nil {
-		return err
-	}
-	return found.write(o.out)
+	return errors.Join(found.write(o.out), err, own.stop()) // what was found stays, though one of them fails
 }
 
 // against takes the figures of one peer, each beside ours of the seconds before.
@@ -227,7 +226,7 @@ func (r rows) frame() []byte {
 			if len(c.Strings) > 0 {
 				doc.Frame.Data[k] = append(doc.Frame.Data[k], c.Strings[k])
 			} else {
-				doc.Frame.Data[k] = append(doc.Frame.Data[k], c.Floats[k])
+				doc.Frame.Data[k] = append(doc.Frame.Data[k], json.RawMessage(decimal(c.Floats[k])))
 			}
 		}
 	}
@@ -236,6 +235,15 @@ func (r rows) frame() []byte {
 		panic(err)
 	}
 	return body
+}
+
+// decimal writes a float so that it reads back as one: pandas makes whole numbers int64.
+func decimal(f float32) string {
+	text := strconv.FormatFloat(float64(f), 'f', -1, 32)
+	if !strings.Contains(text, ".") {
+		text += ".0"
+	}
+	return text
 }
 
 func say(format string, args ...any) { fmt.Fprintf(os.Stderr, "bench: "+format+"\n", args...) }
