@@ -62,6 +62,20 @@ type BreakerSettings struct {
 // Remote says whether versions run outside of this process.
 func (b *Backend) Remote() bool { return b.Kind == URL || b.Kind == SageMaker }
 
+// Name tells backends apart for people and in evidence: "lambda", the URL, or
+// "sagemaker:<endpoint>[/<component>]".
+func (b *Backend) Name() string {
+	switch {
+	case b.Kind == URL:
+		return b.URL
+	case b.Kind == SageMaker && b.Component != "":
+		return "sagemaker:" + b.Endpoint + "/" + b.Component
+	case b.Kind == SageMaker:
+		return "sagemaker:" + b.Endpoint
+	}
+	return string(b.Kind)
+}
+
 // DefaultBackend is this process.
 func DefaultBackend() Backend {
 	return Backend{Kind: Lambda, Identity: ByDigest, Fallback: true, Share: 0.6, Retries: 1,
