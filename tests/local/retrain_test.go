@@ -96,8 +96,8 @@ func trained(t *testing.T, rollout, then string) (model string) {
 	for month := time.April; month <= time.May; month++ {
 		putRows(t, model, fmt.Sprintf("%d.csv", month), monthly(month, 1500, -8))
 	}
-	settings := fmt.Sprintf(`{"retrain":{"sources":[{"prefix":"training/%s/"}],"schema":%s,"hyperparameters":{"seed":"1","max_iter":"20"},"then":%q},%s}`,
-		model, trainingSchema, then, strings.Trim(rollout, "{}")+"}")
+	settings := fmt.Sprintf(`{"retrain":{"sources":[{"prefix":"training/%s/"}],"schema":%s,"hyperparameters":{"seed":"1","max_iter":"20"},"then":%q},%s`,
+		model, trainingSchema, then, rollout[1:])
 	configure(t, model, settings)
 	return model
 }
@@ -269,7 +269,7 @@ func TestRetrainIsTakenUp(t *testing.T) {
 		return r.Execution
 	}
 	before := ""
-	for _, state := range []string{"ClaimTrigger", "DescribeTrainer", "TakeSnapshot", "TrainInLambda", "TakeTrained", "RegisterVersion", "PinHoldout", "LookAtRollout", "ScoreRows", "JudgeStart", "ReleaseLease"} {
+	for _, state := range []string{"ClaimTrigger", "DescribeTrainer", "TakeSnapshot", "TrainInLambda", "TakeTrained", "RegisterVersion", "PinHoldout", "LookAtRollout", "ScoreRows", "JudgeStart", "TellOutcome"} {
 		execution := start()
 		if err := stack.Eventually(ctx, func() (bool, error) {
 			h, err := machines.GetExecutionHistory(ctx, &sfn.GetExecutionHistoryInput{ExecutionArn: &execution, MaxResults: 1000})
