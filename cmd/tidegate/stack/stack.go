@@ -56,7 +56,7 @@ type Stack struct {
 	Registry blob.Store
 	Data     blob.Store
 	Lambda   Invoker
-	States   Starter
+	States   Machines
 	// Bucket opens any other bucket, for sources that lie elsewhere.
 	Bucket func(name string) blob.Store
 	// NewID names uploads and transitions: unique and sortable by time (ULID).
