@@ -31,9 +31,12 @@ type demo struct {
 	concurrency       int
 	wait              bool // for the window of April's requests to close
 	patience          time.Duration
+	begun             time.Time
 	chapters          int
 	sent              []traffic.Sent   // April
 	asked             []flights.Flight // the flights that were asked about
+	told              int64            // generation of the log up to which its moves are told
+	until             string           // the last day whose flights were sent
 }
 
 // Facts are what was done, for programs; the story says the same in words.
@@ -65,6 +68,9 @@ type Facts struct {
 	} `json:"latency_ms"`
 	Drift      []Judged    `json:"drift"`
 	Evaluation []Evaluated `json:"evaluation"`
+	Rollouts   []RolledOut `json:"rollouts"`
+	Rollback   *Effect     `json:"rollback"`
+	Log        Logged      `json:"log"`
 }
 
 func (d *demo) tell(ctx context.Context, file string) error {
@@ -87,18 +93,7 @@ func (d *demo) tell(ctx context.Context, file string) error {
 	if err := d.serve(ctx, reg, manifest); err != nil {
 		return err
 	}
-	april := span{from: time.Now()}
-	holds := d.predict(ctx, all, &facts)
-	april.to = time.Now()
-	if holds == nil {
-		holds = d.watchDrift(ctx, all, &facts)
-	}
-	if holds == nil {
-		holds = d.judgeQuality(ctx, &facts)
-	}
-	if holds == nil {
-		holds = d.endpointWindow(ctx, &facts, &april)
-	}
+	holds := d.live(ctx, reg, all, manifest.Version, &facts)
 	if err := writeFacts(d.facts, facts); err != nil {
 		return errors.Join(holds, err)
 	}
@@ -109,10 +104,55 @@ func (d *demo) tell(ctx context.Context, file string) error {
 	return nil
 }
 
+// live is the year of the version that serves in April.
+func (d *demo) live(ctx context.Context, reg *registry.Registry, all []flights.Flight, first int, facts *Facts) error {
+	april := span{from: time.Now()}
+	if err := d.predict(ctx, all, facts); err != nil {
+		return err
+	}
+	april.to = time.Now()
+	if err := d.judgeQuality(ctx, facts); err != nil {
+		return err
+	}
+	if err := d.watchDrift(ctx, all, beforeRetraining, facts); err != nil {
+		return err
+	}
+	if err := d.evolve(ctx, reg, all, first, facts); err != nil {
+		return err
+	}
+	if err := d.watchDrift(ctx, all, afterwards, facts); err != nil {
+		return err
+	}
+	if err := d.readLog(ctx, reg, facts); err != nil {
+		return err
+	}
+	return d.endpointWindow(ctx, facts, &april)
+}
+
+// evolve is how versions come and go.
+func (d *demo) evolve(ctx context.Context, reg *registry.Registry, all []flights.Flight, first int, facts *Facts) error {
+	state, _, err := reg.State(ctx, modelName)
+	if err != nil {
+		return err
+	}
+	d.told = state.Generation
+	second, err := d.retrain(ctx, reg, all, first)
+	if err != nil {
+		return err
+	}
+	if err := d.rollOut(ctx, reg, all, second, facts); err != nil {
+		return err
+	}
+	if err := d.broken(ctx, reg, all, facts); err != nil {
+		return err
+	}
+	return d.rollBack(ctx, reg, all, facts)
+}
+
 // chapter prints a heading.
 func (d *demo) chapter(title string) {
 	d.chapters++
-	fmt.Fprintf(d.out, "\n%d. %s\n", d.chapters, title)
+	fmt.Fprintf(d.out, "\n%d. %s  (%.0f s)\n", d.chapters, title, time.Since(d.begun).Seconds())
 }
 
 func (d *demo) say(format string, args ...any) { fmt.Fprintf(d.out, "   "+format+"\n", args...) }

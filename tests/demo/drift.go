@@ -15,12 +15,9 @@ import (
 	"github.com/tidegate/tidegate/shared/drift"
 	"github.com/tidegate/tidegate/shared/drift/watch"
 	"github.com/tidegate/tidegate/shared/fault"
+	"github.com/tidegate/tidegate/shared/scoring"
 	"github.com/tidegate/tidegate/tests/demo/flights"
 )
-
-// policy is that of the demo: nobody wants to wait for the end of a day. A month of flights is sent within minutes, so
-// labels are expected at once.
-const policy = `{"drift":{"window_minutes":5,"lateness_minutes":0},"quality":{"window_minutes":60,"label_delay_minutes":0}}`
 
 const demoWindow = 5 * time.Minute
 
@@ -32,15 +29,22 @@ type Judged struct {
 	Columns []string `json:"columns"` // that drifted
 }
 
-// watchDrift drops the months after April as batches, each of which starts the
-// drift machine by itself.
-func (d *demo) watchDrift(ctx context.Context, all []flights.Flight, facts *Facts) error {
-	d.chapter("Drop May to December as batches")
-	d.say("Each file under batches/%s/ starts the drift machine by itself: plan, count on the cells that were frozen when the version was registered, judge.", modelName)
+// first and last months that come as batches before the model is trained again, and after.
+var beforeRetraining, afterwards = [2]int{5, 7}, [2]int{8, 12}
+
+// watchDrift drops months as batches, each of which starts the drift machine by itself.
+func (d *demo) watchDrift(ctx context.Context, all []flights.Flight, months [2]int, facts *Facts) error {
+	d.chapter(fmt.Sprintf("Drop %s to %s as batches", time.Month(months[0]), time.Month(months[1])))
+	champion, err := d.champion(ctx)
+	if err != nil {
+		return err
+	}
+	d.say("The function score answers each month by version %d. The file with the answers, under batches/%s/, starts the drift machine by itself:", champion, modelName)
+	d.say("plan, count on the cells that were frozen when the version was registered, judge.")
 	d.say("%-9s %7s  %-16s %-38s %s", "month", "rows", "verdict", "drifted", "undecided")
-	bar := d.bar(8, "judging months")
-	for month := 5; month <= 12; month++ {
-		report, err := d.month(ctx, all, month)
+	bar := d.bar(months[1]-months[0]+1, "judging months")
+	for month := months[0]; month <= months[1]; month++ {
+		report, err := d.month(ctx, all, month, champion)
 		if err != nil {
 			return err
 		}
@@ -52,34 +56,64 @@ func (d *demo) watchDrift(ctx context.Context, all []flights.Flight, facts *Fact
 		}
 	}
 	bar.Finish()
-	d.say("Each report has a page; open %s in a browser.", d.shown("drift", "2013-07.html"))
+	d.say("Each report has a page; open %s in a browser.", d.shown("drift", fmt.Sprintf("2013-%02d.html", months[1])))
 	return nil
 }
 
-// month drops the flights of a month, unless they lie there already, and waits for the report.
-func (d *demo) month(ctx context.Context, all []flights.Flight, month int) (*drift.Report, error) {
+// month drops the flights of a month with their scores, unless they lie there already, and waits for the report.
+func (d *demo) month(ctx context.Context, all []flights.Flight, month, version int) (*drift.Report, error) {
 	usable := flights.Departed(flights.Of(all, month))
-	rows, err := flights.Batch(usable)
+	scores, err := d.scoresOf(ctx, usable, month, version)
 	if err != nil {
 		return nil, err
 	}
-	key := fmt.Sprintf("batches/%s/2013-%02d-%s.csv", modelName, month, digest(rows)[:8])
-	_, err = d.Data.Put(ctx, key, rows, blob.Once())
-	if err != nil && !fault.Is(err, fault.FailedPrecondition) {
+	rows, err := flights.Batch(usable, scores)
+	if err != nil {
 		return nil, err
 	}
-	info, err := d.Data.Head(ctx, key)
+	info, err := d.once(ctx, fmt.Sprintf("batches/%s/2013-%02d-%s.csv", modelName, month, digest(rows)[:8]), rows)
 	if err != nil {
 		return nil, err
 	}
 	report, err := d.reportOf(ctx, info)
 	if err != nil {
-		return nil, fmt.Errorf("the batch %s: %w", key, err)
+		return nil, fmt.Errorf("the batch %s: %w", info.Key, err)
 	}
 	if report.Rows.In != uint64(len(usable)) {
-		return nil, fmt.Errorf("the batch %s has %d rows and the report tells of %d", key, len(usable), report.Rows.In)
+		return nil, fmt.Errorf("the batch %s has %d rows and the report tells of %d", info.Key, len(usable), report.Rows.In)
 	}
 	return report, nil
+}
+
+// scoresOf has flights of a month scored by a version. Names that begin with _ start no batch.
+func (d *demo) scoresOf(ctx context.Context, usable []flights.Flight, month, version int) ([]float32, error) {
+	rows, err := flights.Batch(usable, nil)
+	if err != nil {
+		return nil, err
+	}
+	name := fmt.Sprintf("2013-%02d-%s", month, digest(rows)[:8])
+	info, err := d.once(ctx, "batches/"+modelName+"/_rows/"+name+".csv", rows)
+	if err != nil {
+		return nil, err
+	}
+	key, err := d.score(ctx, scoring.In{Version: version, Run: fmt.Sprintf("demo-v%d", version), Item: name, Source: scoring.Source{Key: info.Key}})
+	if err != nil {
+		return nil, err
+	}
+	scores, err := d.lateness(ctx, key)
+	if err == nil && len(scores) != len(usable) {
+		err = fmt.Errorf("%s has %d answers to %d rows", key, len(scores), len(usable))
+	}
+	return scores, err
+}
+
+// once puts an object, unless it lies there already.
+func (d *demo) once(ctx context.Context, key string, body []byte) (blob.Info, error) {
+	_, err := d.Data.Put(ctx, key, body, blob.Once())
+	if err != nil && !fault.Is(err, fault.FailedPrecondition) {
+		return blob.Info{}, err
+	}
+	return d.Data.Head(ctx, key)
 }
 
 // reportOf waits for the report of the batch that is one object.

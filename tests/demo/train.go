@@ -89,10 +89,31 @@ func (d *demo) remembered(ctx context.Context, reg *registry.Registry, key strin
 	return m, err == nil && m.Digest == t.Digest
 }
 
+// train makes the version of key and remembers it.
 func (d *demo) train(ctx context.Context, reg *registry.Registry, key string, data, trainingSchema []byte) (registry.Manifest, error) {
+	l, err := d.learn(ctx, reg, data, trainingSchema)
+	if err != nil {
+		return l.Manifest, err
+	}
+	body, err := json.MarshalIndent(trained{Key: key, Model: modelName, Version: l.Version, Digest: l.Digest}, "", "  ")
+	if err != nil {
+		return l.Manifest, err
+	}
+	return l.Manifest, os.WriteFile(d.memo, body, 0o644)
+}
+
+// learned is a version, and what its training left.
+type learned struct {
+	registry.Manifest
+	source  string // where the trained files lie
+	holdout int    // rows
+}
+
+// learn trains and registers a version.
+func (d *demo) learn(ctx context.Context, reg *registry.Registry, data, trainingSchema []byte) (learned, error) {
 	uri, err := d.Upload(ctx, []stack.File{memoryFile("train.csv", data), memoryFile("schema.json", trainingSchema)}, nil)
 	if err != nil {
-		return registry.Manifest{}, err
+		return learned{}, err
 	}
 	d.say("Uploaded %.1f MB to %s", float64(len(data))/1e6, uri)
 	output := "s3://" + d.RegistryBucketName + "/uploads/" + d.NewID() + "/"
@@ -106,7 +127,7 @@ func (d *demo) train(ctx context.Context, reg *registry.Registry, key string, da
 	start := time.Now()
 	err = d.waiting("training in "+d.TrainFunctionName, func() error { return d.Invoke(ctx, d.TrainFunctionName, in, &answer) })
 	if err != nil {
-		return registry.Manifest{}, fmt.Errorf("train: %w", err)
+		return learned{}, fmt.Errorf("train: %w", err)
 	}
 	d.say("The train function took %.0f s for %d rows and held the last %d back.", time.Since(start).Seconds(), answer.Rows.Train, answer.Rows.Holdout)
 
@@ -114,22 +135,18 @@ func (d *demo) train(ctx context.Context, reg *registry.Registry, key string, da
 	register := registration.In{Model: modelName, Task: schema.Binary, Target: flights.Target, Source: output, Actor: actor}
 	err = d.waiting("registering", func() error { return d.Invoke(ctx, d.RegisterFunctionName, register, &out) })
 	if err != nil {
-		return registry.Manifest{}, fmt.Errorf("register: %w", err)
+		return learned{}, fmt.Errorf("register: %w", err)
 	}
 	m, err := reg.Manifest(ctx, modelName, out.Version)
 	if err != nil {
-		return m, err
+		return learned{}, err
 	}
 	if out.Existing {
 		d.say("It is version %d again, byte for byte.", out.Version)
 	} else {
 		d.say("Registered as version %d.", out.Version)
 	}
-	body, err := json.MarshalIndent(trained{Key: key, Model: modelName, Version: m.Version, Digest: m.Digest}, "", "  ")
-	if err != nil {
-		return m, err
-	}
-	return m, os.WriteFile(d.memo, body, 0o644)
+	return learned{m, output, answer.Rows.Holdout}, nil
 }
 
 // judge reads the facts of a version from its manifest and holds them to what was promised.
@@ -189,21 +206,16 @@ func (d *demo) serve(ctx context.Context, reg *registry.Registry, m registry.Man
 	} else {
 		return fmt.Errorf("version %d is the champion and version %d was trained now; traffic moves to it by a rollout, or start again: make down && make demo", c.Version, m.Version)
 	}
-	if state, _, err = reg.State(ctx, modelName); err != nil {
-		return err
-	}
 	if state.SettingsDigest != "" {
 		settings, err := reg.Settings(ctx, modelName, state.SettingsDigest)
-		if err != nil || settings.Quality != nil {
+		if err != nil || settings.Rollout != nil {
 			return err
 		}
 	}
-	_, err = d.Move(ctx, rollout.PromoteIn{Model: modelName, Kind: registry.KindConfigure, Settings: json.RawMessage(policy), SeenGeneration: state.Generation,
-		Actor: actor, Reason: "short windows, for the demo"})
-	if err != nil {
-		return fmt.Errorf("configure: %w", err)
+	if err := d.configure(ctx, reg, shadowPairs, "short windows and bakes, for the demo"); err != nil {
+		return err
 	}
-	d.say("Drift is judged in windows of five minutes here, and quality in hours; by default a window is a day.")
+	d.say("Drift is judged in windows of five minutes here, quality in hours, and a step of a rollout lasts seconds; by default a window is a day and a step an hour.")
 	return nil
 }
 
