@@ -13,19 +13,34 @@ import (
 	"github.com/tidegate/tidegate/tests/demo/traffic"
 )
 
-// broken trains a version whose labels somebody had the wrong way round, so that its
-// scores are inverted, and lets a person insist on it.
-func (d *demo) broken(ctx context.Context, reg *registry.Registry, all []flights.Flight, facts *Facts) error {
+// training is one that goes on beside something else.
+type training struct {
+	learned
+	err  error
+	done chan struct{}
+}
+
+// trainBroken trains a version whose labels somebody had the wrong way round, so that its scores are inverted.
+func (d *demo) trainBroken(ctx context.Context, reg *registry.Registry, all []flights.Flight) *training {
+	t := &training{done: make(chan struct{})}
+	go func() {
+		defer close(t.done)
+		var data, trainingSchema []byte
+		if data, trainingSchema, t.err = flights.InvertedSet(flights.Arrived(flights.Departed(flights.Of(all, 1, 2, 3)))); t.err == nil {
+			t.learned, t.err = d.learn(ctx, reg, data, trainingSchema)
+		}
+	}()
+	return t
+}
+
+// broken lets a person insist on that version.
+func (d *demo) broken(ctx context.Context, reg *registry.Registry, all []flights.Flight, l *training, facts *Facts) error {
 	d.chapter("Roll out a broken version, because a person insists")
-	data, trainingSchema, err := flights.InvertedSet(flights.Arrived(flights.Departed(flights.Of(all, 1, 2, 3))))
-	if err != nil {
-		return err
+	if <-l.done; l.err != nil {
+		return l.err
 	}
-	l, err := d.learn(ctx, reg, data, trainingSchema)
-	if err != nil {
-		return err
-	}
-	d.say("Version %d learned from labels that are the wrong way round. On its own holdout, which has the same labels, its ROC AUC is %.4f: nothing looks wrong.", l.Version, l.Metrics["roc_auc"])
+	d.tellTraining(&l.learned)
+	d.say("Its labels were the wrong way round. On its own holdout, which has the same labels, its ROC AUC is %.4f: nothing looks wrong.", l.Metrics["roc_auc"])
 	if err := d.configure(ctx, reg, 0, "no shadow phase: there is no time"); err != nil {
 		return err
 	}
@@ -40,11 +55,10 @@ func (d *demo) broken(ctx context.Context, reg *registry.Registry, all []flights
 	if err != nil {
 		return err
 	}
-	day := func(ctx context.Context) (bool, error) { return october.next(ctx, 1) }
-	if err := d.follow(ctx, reg, &r, day, ends); err != nil {
+	if err := d.follow(ctx, reg, &r, october.daily(&r), ends); err != nil {
 		return err
 	}
-	d.say("%d days of October were sent until then; %s.", len(october.sent), october.share(l.Version))
+	d.say("%d days of October were sent by then; %s.", len(october.sent), october.share(l.Version))
 	return d.filedUnder(ctx, reg, &r, registry.KindAbort, facts)
 }
 

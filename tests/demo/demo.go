@@ -70,6 +70,7 @@ type Facts struct {
 	Evaluation []Evaluated `json:"evaluation"`
 	Rollouts   []RolledOut `json:"rollouts"`
 	Rollback   *Effect     `json:"rollback"`
+	Replays    []Replayed  `json:"replays"`
 	Log        Logged      `json:"log"`
 }
 
@@ -117,10 +118,14 @@ func (d *demo) live(ctx context.Context, reg *registry.Registry, all []flights.F
 	if err := d.watchDrift(ctx, all, beforeRetraining, facts); err != nil {
 		return err
 	}
-	if err := d.evolve(ctx, reg, all, first, facts); err != nil {
+	second, err := d.evolve(ctx, reg, all, first, facts)
+	if err != nil {
 		return err
 	}
 	if err := d.watchDrift(ctx, all, afterwards, facts); err != nil {
+		return err
+	}
+	if err := d.replay(ctx, reg, all, first, second, facts); err != nil {
 		return err
 	}
 	if err := d.readLog(ctx, reg, facts); err != nil {
@@ -129,24 +134,23 @@ func (d *demo) live(ctx context.Context, reg *registry.Registry, all []flights.F
 	return d.endpointWindow(ctx, facts, &april)
 }
 
-// evolve is how versions come and go.
-func (d *demo) evolve(ctx context.Context, reg *registry.Registry, all []flights.Flight, first int, facts *Facts) error {
-	state, _, err := reg.State(ctx, modelName)
-	if err != nil {
-		return err
+// evolve is how versions come and go; it returns the second one.
+func (d *demo) evolve(ctx context.Context, reg *registry.Registry, all []flights.Flight, first int, facts *Facts) (int, error) {
+	if second, err := d.retell(ctx, reg, facts); err != nil || second != 0 {
+		return second, err
 	}
-	d.told = state.Generation
 	second, err := d.retrain(ctx, reg, all, first)
 	if err != nil {
-		return err
+		return 0, err
 	}
+	wrong := d.trainBroken(ctx, reg, all)
 	if err := d.rollOut(ctx, reg, all, second, facts); err != nil {
-		return err
+		return 0, err
 	}
-	if err := d.broken(ctx, reg, all, facts); err != nil {
-		return err
+	if err := d.broken(ctx, reg, all, wrong, facts); err != nil {
+		return 0, err
 	}
-	return d.rollBack(ctx, reg, all, facts)
+	return second, d.rollBack(ctx, reg, all, facts)
 }
 
 // chapter prints a heading.

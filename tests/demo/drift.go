@@ -14,16 +14,12 @@ import (
 	"github.com/tidegate/tidegate/shared/blob"
 	"github.com/tidegate/tidegate/shared/drift"
 	"github.com/tidegate/tidegate/shared/drift/watch"
-	"github.com/tidegate/tidegate/shared/fault"
-	"github.com/tidegate/tidegate/shared/scoring"
 	"github.com/tidegate/tidegate/tests/demo/flights"
 )
 
-const demoWindow = 5 * time.Minute
-
 // Judged is one report, for programs.
 type Judged struct {
-	Window  string   `json:"window"` // the month of the flights
+	Window  string   `json:"window"` // the month of the flights; of what came through the endpoint the window itself
 	Rows    uint64   `json:"rows"`
 	Verdict string   `json:"verdict"`
 	Columns []string `json:"columns"` // that drifted
@@ -58,62 +54,6 @@ func (d *demo) watchDrift(ctx context.Context, all []flights.Flight, months [2]i
 	bar.Finish()
 	d.say("Each report has a page; open %s in a browser.", d.shown("drift", fmt.Sprintf("2013-%02d.html", months[1])))
 	return nil
-}
-
-// month drops the flights of a month with their scores, unless they lie there already, and waits for the report.
-func (d *demo) month(ctx context.Context, all []flights.Flight, month, version int) (*drift.Report, error) {
-	usable := flights.Departed(flights.Of(all, month))
-	scores, err := d.scoresOf(ctx, usable, month, version)
-	if err != nil {
-		return nil, err
-	}
-	rows, err := flights.Batch(usable, scores)
-	if err != nil {
-		return nil, err
-	}
-	info, err := d.once(ctx, fmt.Sprintf("batches/%s/2013-%02d-%s.csv", modelName, month, digest(rows)[:8]), rows)
-	if err != nil {
-		return nil, err
-	}
-	report, err := d.reportOf(ctx, info)
-	if err != nil {
-		return nil, fmt.Errorf("the batch %s: %w", info.Key, err)
-	}
-	if report.Rows.In != uint64(len(usable)) {
-		return nil, fmt.Errorf("the batch %s has %d rows and the report tells of %d", info.Key, len(usable), report.Rows.In)
-	}
-	return report, nil
-}
-
-// scoresOf has flights of a month scored by a version. Names that begin with _ start no batch.
-func (d *demo) scoresOf(ctx context.Context, usable []flights.Flight, month, version int) ([]float32, error) {
-	rows, err := flights.Batch(usable, nil)
-	if err != nil {
-		return nil, err
-	}
-	name := fmt.Sprintf("2013-%02d-%s", month, digest(rows)[:8])
-	info, err := d.once(ctx, "batches/"+modelName+"/_rows/"+name+".csv", rows)
-	if err != nil {
-		return nil, err
-	}
-	key, err := d.score(ctx, scoring.In{Version: version, Run: fmt.Sprintf("demo-v%d", version), Item: name, Source: scoring.Source{Key: info.Key}})
-	if err != nil {
-		return nil, err
-	}
-	scores, err := d.lateness(ctx, key)
-	if err == nil && len(scores) != len(usable) {
-		err = fmt.Errorf("%s has %d answers to %d rows", key, len(scores), len(usable))
-	}
-	return scores, err
-}
-
-// once puts an object, unless it lies there already.
-func (d *demo) once(ctx context.Context, key string, body []byte) (blob.Info, error) {
-	_, err := d.Data.Put(ctx, key, body, blob.Once())
-	if err != nil && !fault.Is(err, fault.FailedPrecondition) {
-		return blob.Info{}, err
-	}
-	return d.Data.Head(ctx, key)
 }
 
 // reportOf waits for the report of the batch that is one object.
@@ -228,50 +168,4 @@ func (d *demo) keep(ctx context.Context, key, kind, name string) error {
 		return err
 	}
 	return os.WriteFile(filepath.Join(d.pages(kind), name), object.Body, 0o644)
-}
-
-// span is when April was sent.
-type span struct{ from, to time.Time }
-
-// endpointWindow judges what came through the endpoint, once the window is closed.
-func (d *demo) endpointWindow(ctx context.Context, facts *Facts, april *span) error {
-	d.chapter("Look for drift in April, which came through the endpoint")
-	first, last := april.from.UTC().Truncate(demoWindow), april.to.UTC().Truncate(demoWindow)
-	closes := last.Add(demoWindow)
-	if !d.wait && time.Now().Before(closes) {
-		d.say("Its window closes at %s UTC; the schedule judges it then. (By default a window is a day.)", closes.Format("15:04"))
-		return nil
-	}
-	err := d.waiting(fmt.Sprintf("the window closes at %s UTC", closes.Format("15:04")), func() error {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(time.Until(closes.Add(2 * time.Second))):
-			return nil
-		}
-	})
-	for at := first; err == nil && !at.After(last); at = at.Add(demoWindow) {
-		var report *drift.Report
-		if report, err = d.judgeWindow(ctx, at.Format("2006-01-02T15-04")); err == nil {
-			d.say("%s: %s", report.Window.ID, report.Summary)
-			facts.Drift = append(facts.Drift, judged("2013-04", report))
-			err = d.keepPage(ctx, 4, report)
-		}
-	}
-	return err
-}
-
-func (d *demo) judgeWindow(ctx context.Context, id string) (*drift.Report, error) {
-	var out watch.Out
-	if err := d.Invoke(ctx, d.DriftFunctionName, watch.In{Model: modelName, Window: id}, &out); err != nil {
-		return nil, fmt.Errorf("drift of %s: %w", id, err)
-	}
-	if len(out.Reports) != 1 {
-		return nil, fmt.Errorf("drift of %s: %d reports", id, len(out.Reports))
-	}
-	report, err := d.stored(ctx, "reports/drift/"+modelName+"/"+id+"/")
-	if err == nil && report == nil {
-		err = fmt.Errorf("drift of %s: the report is not there", id)
-	}
-	return report, err
 }

@@ -3,34 +3,14 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"strings"
+	"os"
+	"slices"
 	"time"
 
-	"github.com/tidegate/tidegate/shared/evaluation/comparison"
 	"github.com/tidegate/tidegate/shared/registry"
 )
-
-// RolledOut is a rollout, for programs.
-type RolledOut struct {
-	Version     int    `json:"version"`
-	ShadowPairs uint64 `json:"shadow_pairs"` // from before the first step
-	Steps       []Step `json:"steps"`
-	Outcome     string `json:"outcome"` // promote or abort
-}
-
-// Step is one step of a rollout, with the evidence that it ended on.
-type Step struct {
-	Step       int        `json:"step"`
-	Weight     int        `json:"weight"`     // hundredths of a percent
-	Generation int64      `json:"generation"` // of the move that ended it
-	Decision   string     `json:"decision"`   // advance, promote, abort
-	Pairs      uint64     `json:"pairs"`      // of the whole rollout
-	Days       int        `json:"days"`       // that these pairs are from
-	Gain       [3]float64 `json:"gain"`       // of ROC AUC: lower end of the 95 % interval, value, upper end
-	Lower      float64    `json:"lower"`      // the bound that holds at every look, and must pass 0 for a promotion
-	Until      string     `json:"until"`      // the last day of flights that was sent by then
-}
 
 // news are the moves that were made since the last call.
 func (d *demo) news(ctx context.Context, reg *registry.Registry) ([]registry.State, error) {
@@ -44,59 +24,6 @@ func (d *demo) news(ctx context.Context, reg *registry.Registry) ([]registry.Sta
 	}
 	return out, nil
 }
-
-// tellMove prints a move with its evidence, and files it under its rollout. before is the state that it replaced.
-func (d *demo) tellMove(ctx context.Context, reg *registry.Registry, before, s *registry.State, r *RolledOut) error {
-	l := &s.Last
-	what := fmt.Sprintf("generation %d, %s", s.Generation, l.Kind)
-	switch l.Kind {
-	case registry.KindShadowStart:
-		d.say("%s: version %d scores each request after version %d has answered it.", what, s.Slots.Shadow.Version, s.Slots.Champion.Version)
-	case registry.KindStart:
-		d.say("%s: version %d answers %s of the keys.", what, s.Slots.Challenger.Version, percent(s.Weights.Challenger))
-	case registry.KindAdvance:
-		d.say("%s: version %d answers %s of the keys.", what, s.Slots.Challenger.Version, percent(s.Weights.Challenger))
-	case registry.KindPromote:
-		d.say("%s: version %d is the champion.", what, s.Slots.Champion.Version)
-	default:
-		d.say("%s: version %d serves everything.", what, s.Slots.Champion.Version)
-	}
-	if len(l.Waived) > 0 {
-		d.say("    %s waives: %s. %q", l.Actor, strings.Join(l.Waived, ", "), l.Reason)
-	}
-	if len(l.Evidence) == 0 {
-		return nil
-	}
-	e, err := reg.Evidence(ctx, l.Evidence[0])
-	if err != nil {
-		return err
-	}
-	var report comparison.Report
-	if err := json.Unmarshal(e.Report, &report); err != nil {
-		return fmt.Errorf("the report of evidence %s: %w", l.Evidence[0], err)
-	}
-	if len(report.Metrics) == 0 || len(report.Bounds) == 0 {
-		return fmt.Errorf("the evidence %s measures nothing", l.Evidence[0])
-	}
-	m, b := &report.Metrics[0], &report.Bounds[0]
-	rows := "pairs"
-	groups := fmt.Sprintf("%d days as keys", report.KeyGroups)
-	if report.Pinned {
-		rows, groups = "pinned rows", fmt.Sprintf("%d days", report.Blocks)
-	}
-	d.say("    %s", e.Summary)
-	d.say("    %d %s: ROC AUC %.4f beside %.4f, gain %+.4f [%+.4f, %+.4f]; standard error %.4f by row, %.4f over %s.",
-		report.Pairs.Pairs, rows, m.Challenger.Value, m.Champion.Value, m.Delta, m.Lo, m.Hi, m.SE.Row, max(m.SE.Key, m.SE.Block), groups)
-	if report.Pinned || r == nil || before.Rollout == nil {
-		return nil
-	}
-	d.say("    At any number of looks the gain is above %+.4f, and harm would be a gain below %.3f: at most %+.4f.", b.Lower, -b.Margin, b.Harm)
-	r.Steps = append(r.Steps, Step{Step: before.Rollout.Step, Weight: before.Weights.Challenger, Generation: s.Generation, Decision: e.Decision, Pairs: report.Pairs.Pairs,
-		Days: report.KeyGroups, Gain: [3]float64{m.Lo, m.Delta, m.Hi}, Lower: b.Lower, Until: d.until})
-	return nil
-}
-
-func percent(weight int) string { return fmt.Sprintf("%g %%", float64(weight)/100) }
 
 // follow tells each move of a rollout as it is made, until it has ended; between two
 // looks feed gives it more flights, until it has none. stop says at which move to return.
@@ -138,6 +65,47 @@ func (d *demo) follow(ctx context.Context, reg *registry.Registry, r *RolledOut,
 		case <-time.After(300 * time.Millisecond):
 		}
 	}
+}
+
+// retell tells the rollouts of an earlier run by the log alone, and returns the version
+// of the first one; 0 when there was none yet.
+func (d *demo) retell(ctx context.Context, reg *registry.Registry, facts *Facts) (int, error) {
+	moves, err := d.news(ctx, reg)
+	if err != nil {
+		return 0, err
+	}
+	if !slices.ContainsFunc(moves, func(s registry.State) bool { return s.Slots.Shadow != nil || s.Rollout != nil }) {
+		return 0, nil
+	}
+	d.chapter("Read how versions came and went")
+	if moves[len(moves)-1].Last.Kind != registry.KindRollback {
+		return 0, errors.New("an earlier run was interrupted; to start again: make down && make demo")
+	}
+	d.say("An earlier run has told it with its flights; the log has kept each move, and its evidence.")
+	var r *RolledOut
+	for i := range moves[1:] {
+		before, s := &moves[i], &moves[i+1]
+		if begins(s) {
+			r = &RolledOut{Version: s.Slots.Challenger.Version}
+		}
+		if err := d.tellMove(ctx, reg, before, s, r); err != nil {
+			return 0, err
+		}
+		if r != nil && ends(s) {
+			r.Outcome = s.Last.Kind
+			facts.Rollouts = append(facts.Rollouts, *r)
+			r = nil
+		}
+	}
+	// How fast the rollback was is in the facts of that run.
+	var earlier Facts
+	if body, err := os.ReadFile(d.facts); err == nil && json.Unmarshal(body, &earlier) == nil {
+		facts.Rollback = earlier.Rollback
+	}
+	if len(facts.Rollouts) == 0 {
+		return 0, errors.New("the log has no rollout that ended")
+	}
+	return facts.Rollouts[0].Version, nil
 }
 
 // ends says whether a move ends a rollout.

@@ -21,11 +21,16 @@ func (d *demo) retrain(ctx context.Context, reg *registry.Registry, all []flight
 	if err != nil {
 		return 0, err
 	}
-	l, err := d.learn(ctx, reg, data, trainingSchema)
+	var l learned
+	err = d.waiting("training and registering", func() (err error) {
+		l, err = d.learn(ctx, reg, data, trainingSchema)
+		return err
+	})
 	if err != nil {
 		return 0, err
 	}
-	d.say("Version %d: ROC AUC %.4f on its own holdout, the last %d flights before August.", l.Version, l.Metrics["roc_auc"], l.holdout)
+	d.tellTraining(&l)
+	d.say("Version %d: ROC AUC %.4f on its own holdout, the last %d flights before August.", l.Version, l.Metrics["roc_auc"], l.rows.Holdout)
 	start := &trial.Start{Version: l.Version, Label: flights.Target, Time: flights.TimeColumn}
 	for _, side := range []struct {
 		version int

@@ -21,9 +21,12 @@ const seenWithin = 5 * time.Second
 // shadowPairs end the shadow phase: most of August's flights.
 const shadowPairs = 25_000
 
-// stepDays are how many days of flights a step but the last one gets: a bake lasts
-// seconds, and a month could be sent within one.
-const stepDays = 7
+// stepDays are how many days of flights a step but the last one gets, and dayTakes how
+// long a day is here: a month could be sent within the bake of one step.
+const (
+	stepDays = 7
+	dayTakes = 800 * time.Millisecond
+)
 
 // rollOut leads version 2 through August and September.
 func (d *demo) rollOut(ctx context.Context, reg *registry.Registry, all []flights.Flight, version int, facts *Facts) error {
@@ -50,13 +53,7 @@ func (d *demo) rollOut(ctx context.Context, reg *registry.Registry, all []flight
 	if err != nil {
 		return err
 	}
-	day := func(ctx context.Context) (bool, error) {
-		if steps := len(r.Steps) + 1; steps < len(weights) && len(september.sent) >= steps*stepDays {
-			return false, nil
-		}
-		return september.next(ctx, 1)
-	}
-	if err := d.follow(ctx, reg, &r, day, ends); err != nil {
+	if err := d.follow(ctx, reg, &r, september.daily(&r), ends); err != nil {
 		return err
 	}
 	d.say("Until then %d flights of September were sent, day by day, and their labels came: %s.", september.sentRows(), september.share(version))
@@ -108,6 +105,17 @@ func (f *feed) next(ctx context.Context, requests int) (bool, error) {
 	file := traffic.LabelFile(traffic.Labels(sent, f.fs, func(fl *flights.Flight) bool { return fl.ArrDelay != nil }))
 	_, err := f.once(ctx, "labels/landed/files/"+modelName+"/"+f.until+"-"+digest(file)[:8]+".csv", file)
 	return true, err
+}
+
+// daily feeds a rollout.
+func (f *feed) daily(r *RolledOut) func(context.Context) (bool, error) {
+	return func(ctx context.Context) (bool, error) {
+		if steps := len(r.Steps) + 1; steps < len(weights) && len(f.sent) >= steps*stepDays {
+			return false, nil
+		}
+		pause(ctx, dayTakes)
+		return f.next(ctx, 1)
+	}
 }
 
 func (f *feed) sentRows() int {

@@ -26,16 +26,19 @@ func settings(shadow int) ([]byte, error) {
 	for i, w := range weights {
 		steps[i] = rollout.Step{Weight: w, BakeSeconds: 3}
 	}
-	off := map[string]bool{"off": true}
 	return json.Marshal(map[string]any{
-		"drift":   map[string]any{"window_minutes": 5, "lateness_minutes": 0},
-		"quality": map[string]any{"window_minutes": 60, "label_delay_minutes": 0},
-		"comparison": map[string]any{
-			"primary": comparison.ROCAUC, "block": comparison.Day, "min_blocks": 1, "n_step": 2000, "max_wait": 200,
-			"guardrails": map[string]any{"error_ratio": off, "latency": off},
-		},
-		"rollout": map[string]any{"steps": steps, "shadow": map[string]any{"pairs": shadow}},
+		"drift":      map[string]any{"window_minutes": 5, "lateness_minutes": 0},
+		"quality":    map[string]any{"window_minutes": 60, "label_delay_minutes": 0},
+		"comparison": json.RawMessage(comparisonSettings),
+		"rollout":    map[string]any{"steps": steps, "shadow": map[string]any{"pairs": shadow}},
 	})
+}
+
+const comparisonSettings = `{"primary":"roc_auc","block":"day","min_blocks":1,"n_step":2000,"max_wait":200,
+ "guardrails":{"error_ratio":{"off":true},"latency":{"off":true}}}`
+
+func comparisonPolicy() (comparison.Policy, error) {
+	return comparison.ParsePolicy([]byte(comparisonSettings))
 }
 
 // configure puts settings in force.

@@ -1,27 +1,22 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
-	"github.com/tidegate/tidegate/cmd/tidegate/stack"
 	"github.com/tidegate/tidegate/shared/evaluation/quality"
 	"github.com/tidegate/tidegate/shared/fault"
-	"github.com/tidegate/tidegate/shared/registration"
 	"github.com/tidegate/tidegate/shared/registry"
 	"github.com/tidegate/tidegate/shared/rollout"
-	"github.com/tidegate/tidegate/shared/schema"
 	"github.com/tidegate/tidegate/tests/demo/flights"
 )
 
@@ -91,62 +86,20 @@ func (d *demo) remembered(ctx context.Context, reg *registry.Registry, key strin
 
 // train makes the version of key and remembers it.
 func (d *demo) train(ctx context.Context, reg *registry.Registry, key string, data, trainingSchema []byte) (registry.Manifest, error) {
-	l, err := d.learn(ctx, reg, data, trainingSchema)
+	var l learned
+	err := d.waiting("training and registering", func() (err error) {
+		l, err = d.learn(ctx, reg, data, trainingSchema)
+		return err
+	})
 	if err != nil {
 		return l.Manifest, err
 	}
+	d.tellTraining(&l)
 	body, err := json.MarshalIndent(trained{Key: key, Model: modelName, Version: l.Version, Digest: l.Digest}, "", "  ")
 	if err != nil {
 		return l.Manifest, err
 	}
 	return l.Manifest, os.WriteFile(d.memo, body, 0o644)
-}
-
-// learned is a version, and what its training left.
-type learned struct {
-	registry.Manifest
-	source  string // where the trained files lie
-	holdout int    // rows
-}
-
-// learn trains and registers a version.
-func (d *demo) learn(ctx context.Context, reg *registry.Registry, data, trainingSchema []byte) (learned, error) {
-	uri, err := d.Upload(ctx, []stack.File{memoryFile("train.csv", data), memoryFile("schema.json", trainingSchema)}, nil)
-	if err != nil {
-		return learned{}, err
-	}
-	d.say("Uploaded %.1f MB to %s", float64(len(data))/1e6, uri)
-	output := "s3://" + d.RegistryBucketName + "/uploads/" + d.NewID() + "/"
-	in := map[string]any{
-		"model": modelName, "task": schema.Binary, "schema_uri": uri + "schema.json", "data_uri": uri + "train.csv",
-		"output_uri": output, "hyperparameters": hyperparameters(),
-	}
-	var answer struct {
-		Rows struct{ Train, Holdout int } `json:"rows"`
-	}
-	start := time.Now()
-	err = d.waiting("training in "+d.TrainFunctionName, func() error { return d.Invoke(ctx, d.TrainFunctionName, in, &answer) })
-	if err != nil {
-		return learned{}, fmt.Errorf("train: %w", err)
-	}
-	d.say("The train function took %.0f s for %d rows and held the last %d back.", time.Since(start).Seconds(), answer.Rows.Train, answer.Rows.Holdout)
-
-	var out registration.Out
-	register := registration.In{Model: modelName, Task: schema.Binary, Target: flights.Target, Source: output, Actor: actor}
-	err = d.waiting("registering", func() error { return d.Invoke(ctx, d.RegisterFunctionName, register, &out) })
-	if err != nil {
-		return learned{}, fmt.Errorf("register: %w", err)
-	}
-	m, err := reg.Manifest(ctx, modelName, out.Version)
-	if err != nil {
-		return learned{}, err
-	}
-	if out.Existing {
-		d.say("It is version %d again, byte for byte.", out.Version)
-	} else {
-		d.say("Registered as version %d.", out.Version)
-	}
-	return learned{m, output, answer.Rows.Holdout}, nil
 }
 
 // judge reads the facts of a version from its manifest and holds them to what was promised.
@@ -240,16 +193,6 @@ func (d *demo) waiting(what string, f func() error) error {
 	bar.Finish()
 	return err
 }
-
-func memoryFile(name string, content []byte) stack.File {
-	return stack.File{Name: name, Size: int64(len(content)), Open: func() (io.ReadSeekCloser, error) {
-		return readCloser{bytes.NewReader(content)}, nil
-	}}
-}
-
-type readCloser struct{ *bytes.Reader }
-
-func (readCloser) Close() error { return nil }
 
 // codeDigest is the digest of the trainer: its sources and the packages it is pinned to.
 func codeDigest(root string) (string, error) {
