@@ -33,10 +33,11 @@ type demo struct {
 	patience          time.Duration
 	begun             time.Time
 	chapters          int
-	sent              []traffic.Sent   // April
-	asked             []flights.Flight // the flights that were asked about
-	told              int64            // generation of the log up to which its moves are told
-	until             string           // the last day whose flights were sent
+	sent              []traffic.Sent        // April
+	asked             []flights.Flight      // the flights that were asked about
+	windows           map[string]time.Month // of the batches, by window
+	told              int64                 // generation of the log up to which its moves are told
+	until             string                // the last day whose flights were sent
 }
 
 // Facts are what was done, for programs; the story says the same in words.
@@ -68,6 +69,7 @@ type Facts struct {
 	} `json:"latency_ms"`
 	Drift      []Judged    `json:"drift"`
 	Evaluation []Evaluated `json:"evaluation"`
+	Retraining Retrained   `json:"retraining"`
 	Rollouts   []RolledOut `json:"rollouts"`
 	Rollback   *Effect     `json:"rollback"`
 	Replays    []Replayed  `json:"replays"`
@@ -115,10 +117,13 @@ func (d *demo) live(ctx context.Context, reg *registry.Registry, all []flights.F
 	if err := d.judgeQuality(ctx, facts); err != nil {
 		return err
 	}
+	if err := d.teach(ctx, all, 1, 2, 3, 4); err != nil {
+		return err
+	}
 	if err := d.watchDrift(ctx, all, beforeRetraining, facts); err != nil {
 		return err
 	}
-	second, err := d.evolve(ctx, reg, all, first, facts)
+	second, err := d.evolve(ctx, reg, all, facts)
 	if err != nil {
 		return err
 	}
@@ -135,16 +140,20 @@ func (d *demo) live(ctx context.Context, reg *registry.Registry, all []flights.F
 }
 
 // evolve is how versions come and go; it returns the second one.
-func (d *demo) evolve(ctx context.Context, reg *registry.Registry, all []flights.Flight, first int, facts *Facts) (int, error) {
+func (d *demo) evolve(ctx context.Context, reg *registry.Registry, all []flights.Flight, facts *Facts) (int, error) {
 	if second, err := d.retell(ctx, reg, facts); err != nil || second != 0 {
 		return second, err
 	}
-	second, err := d.retrain(ctx, reg, all, first)
+	execution, err := d.retrain(ctx, facts)
 	if err != nil {
 		return 0, err
 	}
+	second := facts.Retraining.Version
 	wrong := d.trainBroken(ctx, reg, all)
 	if err := d.rollOut(ctx, reg, all, second, facts); err != nil {
+		return 0, err
+	}
+	if err := d.retrained(ctx, execution, facts); err != nil {
 		return 0, err
 	}
 	if err := d.broken(ctx, reg, all, wrong, facts); err != nil {

@@ -38,13 +38,21 @@ func (d *demo) watchDrift(ctx context.Context, all []flights.Flight, months [2]i
 	d.say("The function score answers each month by version %d. The file with the answers, under batches/%s/, starts the drift machine by itself:", champion, modelName)
 	d.say("plan, count on the cells that were frozen when the version was registered, judge.")
 	d.say("%-9s %7s  %-16s %-38s %s", "month", "rows", "verdict", "drifted", "undecided")
+	var standing drift.Standing
 	bar := d.bar(months[1]-months[0]+1, "judging months")
 	for month := months[0]; month <= months[1]; month++ {
+		if months == beforeRetraining {
+			if err := d.teach(ctx, all, month); err != nil {
+				return err
+			}
+		}
 		report, err := d.month(ctx, all, month, champion)
 		if err != nil {
 			return err
 		}
 		bar.Add(1)
+		d.windows[report.Window.ID] = time.Month(month)
+		standing = report.Standing.After
 		d.report(time.Month(month).String(), report)
 		facts.Drift = append(facts.Drift, judged(fmt.Sprintf("2013-%02d", month), report))
 		if err := d.keepPage(ctx, month, report); err != nil {
@@ -52,6 +60,7 @@ func (d *demo) watchDrift(ctx context.Context, all []flights.Flight, months [2]i
 		}
 	}
 	bar.Finish()
+	d.say("A state needs two of the last three months alike: it is drift in %s.", list(standing.Drifted()))
 	d.say("Each report has a page; open %s in a browser.", d.shown("drift", fmt.Sprintf("2013-%02d.html", months[1])))
 	return nil
 }

@@ -97,10 +97,10 @@ func (d *demo) retell(ctx context.Context, reg *registry.Registry, facts *Facts)
 			r = nil
 		}
 	}
-	// How fast the rollback was is in the facts of that run.
+	// What the log does not know is in the facts of that run.
 	var earlier Facts
 	if body, err := os.ReadFile(d.facts); err == nil && json.Unmarshal(body, &earlier) == nil {
-		facts.Rollback = earlier.Rollback
+		facts.Rollback, facts.Retraining = earlier.Rollback, earlier.Retraining
 	}
 	if len(facts.Rollouts) == 0 {
 		return 0, errors.New("the log has no rollout that ended")

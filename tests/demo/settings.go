@@ -30,7 +30,12 @@ func settings(shadow int) ([]byte, error) {
 		"drift":      map[string]any{"window_minutes": 5, "lateness_minutes": 0},
 		"quality":    map[string]any{"window_minutes": 60, "label_delay_minutes": 0},
 		"comparison": json.RawMessage(comparisonSettings),
-		"rollout":    map[string]any{"steps": steps, "shadow": map[string]any{"pairs": shadow}},
+		"retrain": map[string]any{
+			"sources":         []any{map[string]string{"prefix": "training/" + modelName + "/"}},
+			"hyperparameters": hyperparameters(),
+			"debounce":        map[string]int{"need": 2, "within_seconds": 3600, "cool_down_seconds": 24 * 3600},
+		},
+		"rollout": map[string]any{"steps": steps, "shadow": map[string]any{"pairs": shadow}},
 	})
 }
 

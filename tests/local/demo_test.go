@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/tidegate/tidegate/tests/local/stack"
@@ -35,12 +36,16 @@ func TestDemoFacts(t *testing.T) {
 			Columns         []string
 		} `json:"drift"`
 		Evaluation []evaluated `json:"evaluation"`
-		Rollouts   []rolledOut `json:"rollouts"`
-		Rollback   struct {
+		Retraining struct {
+			Trigger, Outcome         string
+			Debounced, Rows, Version int
+		} `json:"retraining"`
+		Rollouts []toldRollout `json:"rollouts"`
+		Rollback struct {
 			Seconds float64 `json:"seconds_to_effect"`
 		} `json:"rollback"`
 		Log     struct{ Generations, Gaps int } `json:"log"`
-		Replays []replayed                      `json:"replays"`
+		Replays []toldMonth                      `json:"replays"`
 	}
 	if err := json.Unmarshal(text, &facts); err != nil {
 		t.Fatal(err)
@@ -70,6 +75,9 @@ func TestDemoFacts(t *testing.T) {
 	}
 	if scored < 2 {
 		t.Errorf("the scores drifted in %d of the months before the second version", scored)
+	}
+	if r := facts.Retraining; !strings.HasPrefix(r.Trigger, "drift ") || r.Debounced < 1 || r.Rows < 180_000 || r.Outcome != "promoted" || len(facts.Rollouts) == 0 || r.Version != facts.Rollouts[0].Version {
+		t.Errorf("the retraining: %+v", r)
 	}
 	// The pointer is seen within five seconds of the write.
 	if s := facts.Rollback.Seconds; s <= 0 || s > 8 {
@@ -129,8 +137,8 @@ func checkEvaluation(t *testing.T, all []evaluated) {
 	}
 }
 
-// rolledOut is a rollout, with the evidence that each of its steps ended on.
-type rolledOut struct {
+// toldRollout is a rollout, with the evidence that each of its steps ended on.
+type toldRollout struct {
 	Version int
 	Outcome string
 	Steps   []struct {
@@ -143,7 +151,7 @@ type rolledOut struct {
 
 // checkRollouts: what is better takes all of the traffic by steps, on evidence that grows; what is worse ends in the
 // first step, and gets no more of the traffic than that.
-func checkRollouts(t *testing.T, all []rolledOut, generations int) {
+func checkRollouts(t *testing.T, all []toldRollout, generations int) {
 	t.Helper()
 	if len(all) != 2 || all[0].Outcome != "promote" || all[1].Outcome != "abort" || all[0].Version >= all[1].Version {
 		t.Fatalf("the rollouts are %+v; want one that is promoted, and then one that is aborted", all)
@@ -173,8 +181,8 @@ func checkRollouts(t *testing.T, all []rolledOut, generations int) {
 	}
 }
 
-// replayed is what the gate says of one month alone.
-type replayed struct {
+// toldMonth is what the gate says of one month alone.
+type toldMonth struct {
 	Window, Promoted string
 	Pairs            int
 	Gain             []float64
@@ -182,7 +190,7 @@ type replayed struct {
 }
 
 // checkReplays: errors by row promote before days that depend on themselves let the gate, and in December they alone do.
-func checkReplays(t *testing.T, all []replayed) {
+func checkReplays(t *testing.T, all []toldMonth) {
 	t.Helper()
 	if len(all) != 2 || all[0].Window != "2013-09" || all[1].Window != "2013-12" {
 		t.Fatalf("%+v", all)

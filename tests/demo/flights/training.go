@@ -11,8 +11,8 @@ import (
 // Target is the column of the label: 1 when the flight was late.
 const Target = "late"
 
-// TimeColumn is the column of the training set that orders the holdout.
-const TimeColumn = "time_hour"
+// timeColumn is the column of the training set that orders the holdout.
+const timeColumn = "time_hour"
 
 // TrainingSet writes fs, which all arrived, as the train function takes it: a CSV
 // and its schema (docs/formats/training.md). The same flights give the same bytes.
@@ -29,7 +29,7 @@ func trainingSet(fs []Flight, positive func(*Flight) bool) (data, schema []byte,
 	inputs := Inputs()
 	var buf bytes.Buffer
 	w := csv.NewWriter(&buf)
-	header := []string{TimeColumn}
+	header := []string{timeColumn}
 	for _, in := range inputs {
 		header = append(header, in.Name)
 	}
@@ -111,7 +111,7 @@ func trainingSchema(inputs []Input) ([]byte, error) {
 		Time    string   `json:"time"`
 		Columns []column `json:"columns"`
 	}
-	doc.V, doc.Task, doc.Target, doc.Time = 1, "binary_classification", Target, TimeColumn
+	doc.V, doc.Task, doc.Target, doc.Time = 1, "binary_classification", Target, timeColumn
 	for _, in := range inputs {
 		kind := "number"
 		if in.Text != nil {
