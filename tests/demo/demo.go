@@ -31,9 +31,13 @@ type demo struct {
 	concurrency       int
 	wait              bool // for the window of April's requests to close
 	patience          time.Duration
+	begun             time.Time
 	chapters          int
-	sent              []traffic.Sent   // April
-	asked             []flights.Flight // the flights that were asked about
+	sent              []traffic.Sent        // April
+	asked             []flights.Flight      // the flights that were asked about
+	windows           map[string]time.Month // of the batches, by window
+	told              int64                 // generation of the log up to which its moves are told
+	until             string                // the last day whose flights were sent
 	programs          programs
 }
 
@@ -67,6 +71,11 @@ type Facts struct {
 	Drift      []Judged    `json:"drift"`
 	Evaluation []Evaluated `json:"evaluation"`
 	Endpoint   *Endpoint   `json:"endpoint,omitempty"`
+	Retraining Retrained   `json:"retraining"`
+	Rollouts   []RolledOut `json:"rollouts"`
+	Rollback   *Effect     `json:"rollback"`
+	Replays    []Replayed  `json:"replays"`
+	Log        Logged      `json:"log"`
 }
 
 func (d *demo) tell(ctx context.Context, file string) error {
@@ -89,21 +98,7 @@ func (d *demo) tell(ctx context.Context, file string) error {
 	if err := d.serve(ctx, reg, manifest); err != nil {
 		return err
 	}
-	april := span{from: time.Now()}
-	holds := d.predict(ctx, all, &facts)
-	april.to = time.Now()
-	if holds == nil {
-		holds = d.watchDrift(ctx, all, &facts)
-	}
-	if holds == nil {
-		holds = d.judgeQuality(ctx, &facts)
-	}
-	if holds == nil {
-		holds = d.endpointWindow(ctx, &facts, &april)
-	}
-	if holds == nil {
-		holds = d.switchToEndpoint(ctx, reg, all, &facts)
-	}
+	holds := d.live(ctx, reg, all, manifest.Version, &facts)
 	if err := writeFacts(d.facts, facts); err != nil {
 		return errors.Join(holds, err)
 	}
@@ -114,10 +109,68 @@ func (d *demo) tell(ctx context.Context, file string) error {
 	return nil
 }
 
+// live is the year of the version that serves in April.
+func (d *demo) live(ctx context.Context, reg *registry.Registry, all []flights.Flight, first int, facts *Facts) error {
+	april := span{from: time.Now()}
+	if err := d.predict(ctx, all, facts); err != nil {
+		return err
+	}
+	april.to = time.Now()
+	if err := d.judgeQuality(ctx, facts); err != nil {
+		return err
+	}
+	if err := d.teach(ctx, all, 1, 2, 3, 4); err != nil {
+		return err
+	}
+	if err := d.watchDrift(ctx, all, beforeRetraining, facts); err != nil {
+		return err
+	}
+	second, err := d.evolve(ctx, reg, all, facts)
+	if err != nil {
+		return err
+	}
+	if err := d.watchDrift(ctx, all, afterwards, facts); err != nil {
+		return err
+	}
+	if err := d.replay(ctx, reg, all, first, second, facts); err != nil {
+		return err
+	}
+	if err := d.endpointWindow(ctx, facts, &april); err != nil {
+		return err
+	}
+	if err := d.switchToEndpoint(ctx, reg, all, facts); err != nil {
+		return err
+	}
+	return d.readLog(ctx, reg, facts)
+}
+
+// evolve is how versions come and go; it returns the second one.
+func (d *demo) evolve(ctx context.Context, reg *registry.Registry, all []flights.Flight, facts *Facts) (int, error) {
+	if second, err := d.retell(ctx, reg, facts); err != nil || second != 0 {
+		return second, err
+	}
+	execution, err := d.retrain(ctx, facts)
+	if err != nil {
+		return 0, err
+	}
+	second := facts.Retraining.Version
+	wrong := d.trainBroken(ctx, reg, all)
+	if err := d.rollOut(ctx, reg, all, second, facts); err != nil {
+		return 0, err
+	}
+	if err := d.retrained(ctx, execution, facts); err != nil {
+		return 0, err
+	}
+	if err := d.broken(ctx, reg, all, wrong, facts); err != nil {
+		return 0, err
+	}
+	return second, d.rollBack(ctx, reg, all, facts)
+}
+
 // chapter prints a heading.
 func (d *demo) chapter(title string) {
 	d.chapters++
-	fmt.Fprintf(d.out, "\n%d. %s\n", d.chapters, title)
+	fmt.Fprintf(d.out, "\n%d. %s  (%.0f s)\n", d.chapters, title, time.Since(d.begun).Seconds())
 }
 
 func (d *demo) say(format string, args ...any) { fmt.Fprintf(d.out, "   "+format+"\n", args...) }

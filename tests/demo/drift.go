@@ -14,37 +14,45 @@ import (
 	"github.com/tidegate/tidegate/shared/blob"
 	"github.com/tidegate/tidegate/shared/drift"
 	"github.com/tidegate/tidegate/shared/drift/watch"
-	"github.com/tidegate/tidegate/shared/fault"
 	"github.com/tidegate/tidegate/tests/demo/flights"
 )
 
-// policy is that of the demo: nobody wants to wait for the end of a day. A month of flights is sent within minutes, so
-// labels are expected at once.
-const policy = `{"drift":{"window_minutes":5,"lateness_minutes":0},"quality":{"window_minutes":60,"label_delay_minutes":0}}`
-
-const demoWindow = 5 * time.Minute
-
 // Judged is one report, for programs.
 type Judged struct {
-	Window  string   `json:"window"` // the month of the flights
+	Window  string   `json:"window"` // the month of the flights; of what came through the endpoint the window itself
 	Rows    uint64   `json:"rows"`
 	Verdict string   `json:"verdict"`
 	Columns []string `json:"columns"` // that drifted
 }
 
-// watchDrift drops the months after April as batches, each of which starts the
-// drift machine by itself.
-func (d *demo) watchDrift(ctx context.Context, all []flights.Flight, facts *Facts) error {
-	d.chapter("Drop May to December as batches")
-	d.say("Each file under batches/%s/ starts the drift machine by itself: plan, count on the cells that were frozen when the version was registered, judge.", modelName)
+// first and last months that come as batches before the model is trained again, and after.
+var beforeRetraining, afterwards = [2]int{5, 7}, [2]int{8, 12}
+
+// watchDrift drops months as batches, each of which starts the drift machine by itself.
+func (d *demo) watchDrift(ctx context.Context, all []flights.Flight, months [2]int, facts *Facts) error {
+	d.chapter(fmt.Sprintf("Drop %s to %s as batches", time.Month(months[0]), time.Month(months[1])))
+	champion, err := d.champion(ctx)
+	if err != nil {
+		return err
+	}
+	d.say("The function score answers each month by version %d. The file with the answers, under batches/%s/, starts the drift machine by itself:", champion, modelName)
+	d.say("plan, count on the cells that were frozen when the version was registered, judge.")
 	d.say("%-9s %7s  %-16s %-38s %s", "month", "rows", "verdict", "drifted", "undecided")
-	bar := d.bar(8, "judging months")
-	for month := 5; month <= 12; month++ {
-		report, err := d.month(ctx, all, month)
+	var standing drift.Standing
+	bar := d.bar(months[1]-months[0]+1, "judging months")
+	for month := months[0]; month <= months[1]; month++ {
+		if months == beforeRetraining {
+			if err := d.teach(ctx, all, month); err != nil {
+				return err
+			}
+		}
+		report, err := d.month(ctx, all, month, champion)
 		if err != nil {
 			return err
 		}
 		bar.Add(1)
+		d.windows[report.Window.ID] = time.Month(month)
+		standing = report.Standing.After
 		d.report(time.Month(month).String(), report)
 		facts.Drift = append(facts.Drift, judged(fmt.Sprintf("2013-%02d", month), report))
 		if err := d.keepPage(ctx, month, report); err != nil {
@@ -52,34 +60,9 @@ func (d *demo) watchDrift(ctx context.Context, all []flights.Flight, facts *Fact
 		}
 	}
 	bar.Finish()
-	d.say("Each report has a page; open %s in a browser.", d.shown("drift", "2013-07.html"))
+	d.say("A state needs two of the last three months alike: it is drift in %s.", list(standing.Drifted()))
+	d.say("Each report has a page; open %s in a browser.", d.shown("drift", fmt.Sprintf("2013-%02d.html", months[1])))
 	return nil
-}
-
-// month drops the flights of a month, unless they lie there already, and waits for the report.
-func (d *demo) month(ctx context.Context, all []flights.Flight, month int) (*drift.Report, error) {
-	usable := flights.Departed(flights.Of(all, month))
-	rows, err := flights.Batch(usable)
-	if err != nil {
-		return nil, err
-	}
-	key := fmt.Sprintf("batches/%s/2013-%02d-%s.csv", modelName, month, digest(rows)[:8])
-	_, err = d.Data.Put(ctx, key, rows, blob.Once())
-	if err != nil && !fault.Is(err, fault.FailedPrecondition) {
-		return nil, err
-	}
-	info, err := d.Data.Head(ctx, key)
-	if err != nil {
-		return nil, err
-	}
-	report, err := d.reportOf(ctx, info)
-	if err != nil {
-		return nil, fmt.Errorf("the batch %s: %w", key, err)
-	}
-	if report.Rows.In != uint64(len(usable)) {
-		return nil, fmt.Errorf("the batch %s has %d rows and the report tells of %d", key, len(usable), report.Rows.In)
-	}
-	return report, nil
 }
 
 // reportOf waits for the report of the batch that is one object.
@@ -194,50 +177,4 @@ func (d *demo) keep(ctx context.Context, key, kind, name string) error {
 		return err
 	}
 	return os.WriteFile(filepath.Join(d.pages(kind), name), object.Body, 0o644)
-}
-
-// span is when April was sent.
-type span struct{ from, to time.Time }
-
-// endpointWindow judges what came through the endpoint, once the window is closed.
-func (d *demo) endpointWindow(ctx context.Context, facts *Facts, april *span) error {
-	d.chapter("Look for drift in April, which came through the endpoint")
-	first, last := april.from.UTC().Truncate(demoWindow), april.to.UTC().Truncate(demoWindow)
-	closes := last.Add(demoWindow)
-	if !d.wait && time.Now().Before(closes) {
-		d.say("Its window closes at %s UTC; the schedule judges it then. (By default a window is a day.)", closes.Format("15:04"))
-		return nil
-	}
-	err := d.waiting(fmt.Sprintf("the window closes at %s UTC", closes.Format("15:04")), func() error {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(time.Until(closes.Add(2 * time.Second))):
-			return nil
-		}
-	})
-	for at := first; err == nil && !at.After(last); at = at.Add(demoWindow) {
-		var report *drift.Report
-		if report, err = d.judgeWindow(ctx, at.Format("2006-01-02T15-04")); err == nil {
-			d.say("%s: %s", report.Window.ID, report.Summary)
-			facts.Drift = append(facts.Drift, judged("2013-04", report))
-			err = d.keepPage(ctx, 4, report)
-		}
-	}
-	return err
-}
-
-func (d *demo) judgeWindow(ctx context.Context, id string) (*drift.Report, error) {
-	var out watch.Out
-	if err := d.Invoke(ctx, d.DriftFunctionName, watch.In{Model: modelName, Window: id}, &out); err != nil {
-		return nil, fmt.Errorf("drift of %s: %w", id, err)
-	}
-	if len(out.Reports) != 1 {
-		return nil, fmt.Errorf("drift of %s: %d reports", id, len(out.Reports))
-	}
-	report, err := d.stored(ctx, "reports/drift/"+modelName+"/"+id+"/")
-	if err == nil && report == nil {
-		err = fmt.Errorf("drift of %s: the report is not there", id)
-	}
-	return report, err
 }

@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/tidegate/tidegate/shared/registry"
-	"github.com/tidegate/tidegate/shared/rollout"
 	"github.com/tidegate/tidegate/tests/demo/flights"
 	"github.com/tidegate/tidegate/tests/demo/traffic"
 )
@@ -57,7 +56,7 @@ func (d *demo) switchToEndpoint(ctx context.Context, reg *registry.Registry, all
 	if err := d.sameAnswers(ctx, april, s.url(), e); err != nil {
 		return err
 	}
-	before, err := d.settings(ctx, reg)
+	before, err := d.inForce(ctx, reg)
 	if err != nil {
 		return err
 	}
@@ -65,11 +64,11 @@ func (d *demo) switchToEndpoint(ctx context.Context, reg *registry.Registry, all
 	if there.Backend, err = json.Marshal(map[string]any{"kind": "url", "url": s.url(), "timeout_ms": 1500, "breaker": map[string]any{"failures": 3, "open_for_ms": 500}}); err != nil {
 		return err
 	}
-	if err := d.configure(ctx, there, "to the endpoint"); err != nil {
+	if err := d.put(ctx, reg, there, "to the endpoint"); err != nil {
 		return err
 	}
 	defer func() { // the model is left as it was found
-		err = errors.Join(err, d.configure(context.WithoutCancel(ctx), before, "back to the function"))
+		err = errors.Join(err, d.put(context.WithoutCancel(ctx), reg, before, "back to the function"))
 	}()
 	if e.ServedBy, err = d.servedBy(ctx, april, "endpoint"); err != nil {
 		return err
@@ -91,7 +90,7 @@ func (d *demo) switchToEndpoint(ctx context.Context, reg *registry.Registry, all
 
 // sameAnswers asks both for the whole of April.
 func (d *demo) sameAnswers(ctx context.Context, april []flights.Flight, url string, e *Endpoint) error {
-	rows, err := flights.Batch(april)
+	rows, err := flights.Batch(april, nil)
 	if err != nil {
 		return err
 	}
@@ -122,8 +121,8 @@ func (d *demo) sameAnswers(ctx context.Context, april []flights.Flight, url stri
 	return nil
 }
 
-// settings are those in force.
-func (d *demo) settings(ctx context.Context, reg *registry.Registry) (registry.Settings, error) {
+// inForce are the settings that hold.
+func (d *demo) inForce(ctx context.Context, reg *registry.Registry) (registry.Settings, error) {
 	state, _, err := reg.State(ctx, modelName)
 	if err != nil || state.SettingsDigest == "" {
 		return registry.Settings{}, err
@@ -131,14 +130,12 @@ func (d *demo) settings(ctx context.Context, reg *registry.Registry) (registry.S
 	return reg.Settings(ctx, modelName, state.SettingsDigest)
 }
 
-func (d *demo) configure(ctx context.Context, s registry.Settings, why string) error {
-	body, err := json.Marshal(s)
+func (d *demo) put(ctx context.Context, reg *registry.Registry, s registry.Settings, reason string) error {
+	document, err := json.Marshal(s)
 	if err != nil {
 		return err
 	}
-	in := rollout.PromoteIn{Model: modelName, Kind: registry.KindConfigure, TransitionID: d.NewID(), Actor: actor, Reason: why, Settings: body}
-	var out rollout.PromoteOut
-	return d.Invoke(ctx, d.PromoteFunctionName, in, &out)
+	return d.enforce(ctx, reg, document, reason)
 }
 
 // servedBy asks until an answer comes from where it should; functions look at the

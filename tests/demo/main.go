@@ -63,7 +63,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	}
 	d := demo{
 		Stack: s, out: out, errs: errs, interactive: isTerminal(errs), root: *root, memo: *memo, facts: *facts,
-		singles: *singles, hundreds: *hundreds, concurrency: *concurrency, patience: *patience, wait: *wait, programs: programs,
+		singles: *singles, hundreds: *hundreds, concurrency: *concurrency, patience: *patience, wait: *wait, programs: programs, begun: time.Now(), windows: map[string]time.Month{},
 	}
 	return d.tell(ctx, *file)
 }

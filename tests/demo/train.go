@@ -1,27 +1,22 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
-	"github.com/tidegate/tidegate/cmd/tidegate/stack"
 	"github.com/tidegate/tidegate/shared/evaluation/quality"
 	"github.com/tidegate/tidegate/shared/fault"
-	"github.com/tidegate/tidegate/shared/registration"
 	"github.com/tidegate/tidegate/shared/registry"
 	"github.com/tidegate/tidegate/shared/rollout"
-	"github.com/tidegate/tidegate/shared/schema"
 	"github.com/tidegate/tidegate/tests/demo/flights"
 )
 
@@ -89,47 +84,22 @@ func (d *demo) remembered(ctx context.Context, reg *registry.Registry, key strin
 	return m, err == nil && m.Digest == t.Digest
 }
 
+// train makes the version of key and remembers it.
 func (d *demo) train(ctx context.Context, reg *registry.Registry, key string, data, trainingSchema []byte) (registry.Manifest, error) {
-	uri, err := d.Upload(ctx, []stack.File{memoryFile("train.csv", data), memoryFile("schema.json", trainingSchema)}, nil)
+	var l learned
+	err := d.waiting("training and registering", func() (err error) {
+		l, err = d.learn(ctx, reg, data, trainingSchema)
+		return err
+	})
 	if err != nil {
-		return registry.Manifest{}, err
+		return l.Manifest, err
 	}
-	d.say("Uploaded %.1f MB to %s", float64(len(data))/1e6, uri)
-	output := "s3://" + d.RegistryBucketName + "/uploads/" + d.NewID() + "/"
-	in := map[string]any{
-		"model": modelName, "task": schema.Binary, "schema_uri": uri + "schema.json", "data_uri": uri + "train.csv",
-		"output_uri": output, "hyperparameters": hyperparameters(),
-	}
-	var answer struct {
-		Rows struct{ Train, Holdout int } `json:"rows"`
-	}
-	start := time.Now()
-	err = d.waiting("training in "+d.TrainFunctionName, func() error { return d.Invoke(ctx, d.TrainFunctionName, in, &answer) })
+	d.tellTraining(&l)
+	body, err := json.MarshalIndent(trained{Key: key, Model: modelName, Version: l.Version, Digest: l.Digest}, "", "  ")
 	if err != nil {
-		return registry.Manifest{}, fmt.Errorf("train: %w", err)
+		return l.Manifest, err
 	}
-	d.say("The train function took %.0f s for %d rows and held the last %d back.", time.Since(start).Seconds(), answer.Rows.Train, answer.Rows.Holdout)
-
-	var out registration.Out
-	register := registration.In{Model: modelName, Task: schema.Binary, Target: flights.Target, Source: output, Actor: actor}
-	err = d.waiting("registering", func() error { return d.Invoke(ctx, d.RegisterFunctionName, register, &out) })
-	if err != nil {
-		return registry.Manifest{}, fmt.Errorf("register: %w", err)
-	}
-	m, err := reg.Manifest(ctx, modelName, out.Version)
-	if err != nil {
-		return m, err
-	}
-	if out.Existing {
-		d.say("It is version %d again, byte for byte.", out.Version)
-	} else {
-		d.say("Registered as version %d.", out.Version)
-	}
-	body, err := json.MarshalIndent(trained{Key: key, Model: modelName, Version: m.Version, Digest: m.Digest}, "", "  ")
-	if err != nil {
-		return m, err
-	}
-	return m, os.WriteFile(d.memo, body, 0o644)
+	return l.Manifest, os.WriteFile(d.memo, body, 0o644)
 }
 
 // judge reads the facts of a version from its manifest and holds them to what was promised.
@@ -189,21 +159,16 @@ func (d *demo) serve(ctx context.Context, reg *registry.Registry, m registry.Man
 	} else {
 		return fmt.Errorf("version %d is the champion and version %d was trained now; traffic moves to it by a rollout, or start again: make down && make demo", c.Version, m.Version)
 	}
-	if state, _, err = reg.State(ctx, modelName); err != nil {
-		return err
-	}
 	if state.SettingsDigest != "" {
 		settings, err := reg.Settings(ctx, modelName, state.SettingsDigest)
-		if err != nil || settings.Quality != nil {
+		if err != nil || settings.Rollout != nil {
 			return err
 		}
 	}
-	_, err = d.Move(ctx, rollout.PromoteIn{Model: modelName, Kind: registry.KindConfigure, Settings: json.RawMessage(policy), SeenGeneration: state.Generation,
-		Actor: actor, Reason: "short windows, for the demo"})
-	if err != nil {
-		return fmt.Errorf("configure: %w", err)
+	if err := d.configure(ctx, reg, shadowPairs, "short windows and bakes, for the demo"); err != nil {
+		return err
 	}
-	d.say("Drift is judged in windows of five minutes here, and quality in hours; by default a window is a day.")
+	d.say("Drift is judged in windows of five minutes here, quality in hours, and a step of a rollout lasts seconds; by default a window is a day and a step an hour.")
 	return nil
 }
 
@@ -228,16 +193,6 @@ func (d *demo) waiting(what string, f func() error) error {
 	bar.Finish()
 	return err
 }
-
-func memoryFile(name string, content []byte) stack.File {
-	return stack.File{Name: name, Size: int64(len(content)), Open: func() (io.ReadSeekCloser, error) {
-		return readCloser{bytes.NewReader(content)}, nil
-	}}
-}
-
-type readCloser struct{ *bytes.Reader }
-
-func (readCloser) Close() error { return nil }
 
 // codeDigest is the digest of the trainer: its sources and the packages it is pinned to.
 func codeDigest(root string) (string, error) {

@@ -3,13 +3,11 @@ package local
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
@@ -136,99 +134,5 @@ func TestMakeTargets(t *testing.T) {
 	}
 	if found < 5 {
 		t.Errorf("%d targets named", found)
-	}
-}
-
-// What the demo proves holds on this machine too: nothing lost, nothing doubled, the serving runtime answers as the trainer did.
-func TestDemoFacts(t *testing.T) {
-	text, err := os.ReadFile(filepath.Join(stack.Root(), ".local", local.Instance, "demo.json"))
-	if err != nil {
-		t.Skip("the demo has not run on this instance: scripts/demo --instance ", local.Instance)
-	}
-	var facts struct {
-		Holdout struct {
-			Rows   int     `json:"rows"`
-			ROCAUC float64 `json:"roc_auc"`
-		} `json:"holdout"`
-		Parity struct {
-			Rows       int     `json:"rows"`
-			MaxAbsDiff float64 `json:"max_abs_diff"`
-		} `json:"parity"`
-		Sent     struct{ Requests, Rows int }                        `json:"sent"`
-		Errors   int                                                 `json:"errors"`
-		Captured struct{ Rows, Missing, Duplicates, Mismatched int } `json:"captured"`
-		Drift    []struct {
-			Window, Verdict string
-			Rows            int
-			Columns         []string
-		} `json:"drift"`
-		Evaluation []evaluated `json:"evaluation"`
-	}
-	if err := json.Unmarshal(text, &facts); err != nil {
-		t.Fatal(err)
-	}
-	c := facts.Captured
-	if facts.Sent.Rows < 27_000 || c.Rows != facts.Sent.Rows || c.Missing+c.Duplicates+c.Mismatched+facts.Errors != 0 {
-		t.Errorf("sent and captured: %s", text)
-	}
-	// What really drifts in these flights: tail numbers of new aircraft, in every month.
-	for i, month := range facts.Drift {
-		if i < 8 && (month.Window != fmt.Sprintf("2013-%02d", 5+i) || month.Rows < 27_000 || month.Verdict != "drift" || !slices.Contains(month.Columns, "tailnum") ||
-			slices.Contains(month.Columns, "distance")) {
-			t.Errorf("drift of month %d: %+v", 5+i, month)
-		}
-	}
-	if len(facts.Drift) < 8 {
-		t.Errorf("%d windows were judged", len(facts.Drift))
-	}
-	checkEvaluation(t, facts.Evaluation)
-	if facts.Parity.Rows != facts.Holdout.Rows || facts.Parity.MaxAbsDiff > 1e-5 || facts.Holdout.ROCAUC < 0.85 || facts.Holdout.ROCAUC > 1 {
-		t.Errorf("holdout and parity: %s", text)
-	}
-}
-
-// evaluated is a report on the quality of April's predictions in one hour: first of the early labels, then of all of them.
-type evaluated struct {
-	Window, Verdict string
-	Version, N      int
-	Coverage        float64
-	ROCAUC          []float64 `json:"roc_auc"` // lower end, value, upper end
-	CBPE            []float64 `json:"cbpe_roc_auc"`
-}
-
-// checkEvaluation: early labels give no verdict, since they are no random part, and what they show is not what all labels show.
-func checkEvaluation(t *testing.T, all []evaluated) {
-	t.Helper()
-	if len(all) == 0 || len(all)%2 != 0 { // the requests of a month may lie on both sides of an hour
-		t.Fatalf("%d reports on quality; want one of the early labels and one of all of them for each hour", len(all))
-	}
-	early, late := all[:len(all)/2], all[len(all)/2:]
-	known := 0
-	largest := 0
-	for i := range late {
-		known += late[i].N
-		if late[i].N > late[largest].N {
-			largest = i
-		}
-		if late[i].Window != "2013-04" || late[i].Version < 1 || early[i].Coverage > late[i].Coverage || late[i].Coverage > 1 {
-			t.Errorf("%+v, and then %+v", early[i], late[i])
-		}
-		for _, e := range []evaluated{early[i], late[i]} {
-			if e.Coverage < 0.95 && e.Verdict != "not_enough_data" || !slices.Contains([]string{"fine", "degraded", "not_enough_data"}, e.Verdict) {
-				t.Errorf("the verdict on %.1f %% of the labels is %q", 100*e.Coverage, e.Verdict)
-			}
-		}
-	}
-	first, last := early[largest], late[largest]
-	if known < 27_000 || first.Coverage >= 0.95 || last.Coverage < 0.95 {
-		t.Errorf("%d labels, coverage %g and then %g", known, first.Coverage, last.Coverage)
-	}
-	for _, area := range [][]float64{first.ROCAUC, first.CBPE, last.ROCAUC, last.CBPE} {
-		if len(area) != 3 || area[0] >= area[1] || area[1] >= area[2] {
-			t.Fatalf("%v is no value inside of its interval", area)
-		}
-	}
-	if truth := last.ROCAUC; truth[1] < 0.85 || truth[1] > 0.95 || truth[2]-truth[0] > 0.1 || first.ROCAUC[1] >= truth[1] || last.CBPE[1] < 0.85 || last.CBPE[1] > 0.97 {
-		t.Errorf("ROC AUC of the early labels %v, of all %v, estimated %v", first.ROCAUC, truth, last.CBPE)
 	}
 }

@@ -158,6 +158,9 @@ func (f *Flight) Late() bool { return *f.ArrDelay > LateAfter }
 // scheduled arrival: then the record of its arrival, and with it the label, is there.
 func (f *Flight) Landed(minutes float64) bool { return f.ArrDelay != nil && *f.ArrDelay <= minutes }
 
+// Date is the local day of the scheduled departure, as 2013-09-04.
+func (f *Flight) Date() string { return fmt.Sprintf("2013-%02d-%02d", f.Month, f.Day) }
+
 // Input is one column that a model may see.
 type Input struct {
 	Name   string

@@ -58,6 +58,52 @@ func TestTrainingSet(t *testing.T) {
 	}
 }
 
+func TestInvertedSetIsTheSameFlightsWithOtherLabels(t *testing.T) {
+	all, err := Read(strings.NewReader(sample))
+	if err != nil {
+		t.Fatal(err)
+	}
+	right, _, err := TrainingSet(Arrived(all))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wrong, _, err := InvertedSet(Arrived(all))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b := strings.Split(string(right), "\n"), strings.Split(string(wrong), "\n")
+	if len(a) != len(b) || a[0] != b[0] {
+		t.Fatalf("%q and %q", right, wrong)
+	}
+	for i := 1; i < len(a)-1; i++ {
+		flipped := map[string]string{"0": "1", "1": "0"}[a[i][len(a[i])-1:]]
+		if b[i] != a[i][:len(a[i])-1]+flipped {
+			t.Errorf("%q and %q", a[i], b[i])
+		}
+	}
+}
+
+func TestBatchWithScores(t *testing.T) {
+	all, err := Read(strings.NewReader(sample))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, err := Batch(Arrived(all), []float32{0.25, 1e-7})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `dep_delay,sched_dep_minute,sched_arr_minute,day_of_week,distance,carrier,origin,dest,tailnum,probabilities_1
+2,315,499,2,1400,UA,EWR,IAH,N14228,0.25
+0,360,420,7,187,B6,JFK,BOS,,1e-07
+`
+	if diff := cmp.Diff(want, string(rows)); diff != "" {
+		t.Error(diff)
+	}
+	if all[3].Date() != "2013-04-07" {
+		t.Error(all[3].Date())
+	}
+}
+
 func TestMidnight(t *testing.T) {
 	if minutes(2400) != 0 || minutes(2359) != 1439 || minutes(5) != 5 {
 		t.Error("HHMM is not minutes after midnight")

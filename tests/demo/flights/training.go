@@ -11,12 +11,21 @@ import (
 // Target is the column of the label: 1 when the flight was late.
 const Target = "late"
 
-// timeColumn orders the holdout.
+// timeColumn is the column of the training set that orders the holdout.
 const timeColumn = "time_hour"
 
 // TrainingSet writes fs, which all arrived, as the train function takes it: a CSV
 // and its schema (docs/formats/training.md). The same flights give the same bytes.
 func TrainingSet(fs []Flight) (data, schema []byte, err error) {
+	return trainingSet(fs, (*Flight).Late)
+}
+
+// InvertedSet is the training set of somebody who took "late" for "on time".
+func InvertedSet(fs []Flight) (data, schema []byte, err error) {
+	return trainingSet(fs, func(f *Flight) bool { return !f.Late() })
+}
+
+func trainingSet(fs []Flight, positive func(*Flight) bool) (data, schema []byte, err error) {
 	inputs := Inputs()
 	var buf bytes.Buffer
 	w := csv.NewWriter(&buf)
@@ -34,7 +43,7 @@ func TrainingSet(fs []Flight) (data, schema []byte, err error) {
 			record = append(record, in.cell(f))
 		}
 		label := "0"
-		if f.Late() {
+		if positive(f) {
 			label = "1"
 		}
 		if err := w.Write(append(record, label)); err != nil {
@@ -49,14 +58,21 @@ func TrainingSet(fs []Flight) (data, schema []byte, err error) {
 	return buf.Bytes(), schema, err
 }
 
-// Batch writes what is known of fs when they leave the gate, as a CSV.
-func Batch(fs []Flight) ([]byte, error) {
+// Score is the column of a model's probability that a flight will be late.
+const Score = "probabilities_1"
+
+// Batch writes what is known of fs when they leave the gate, as a CSV, with the
+// scores that a model gave them; nil: without.
+func Batch(fs []Flight, scores []float32) ([]byte, error) {
 	inputs := Inputs()
 	var buf bytes.Buffer
 	w := csv.NewWriter(&buf)
-	record := make([]string, len(inputs))
+	record := make([]string, len(inputs), len(inputs)+1)
 	for k, in := range inputs {
 		record[k] = in.Name
+	}
+	if scores != nil {
+		record = append(record, Score)
 	}
 	if err := w.Write(record); err != nil {
 		return nil, err
@@ -64,6 +80,9 @@ func Batch(fs []Flight) ([]byte, error) {
 	for i := range fs {
 		for k, in := range inputs {
 			record[k] = in.cell(&fs[i])
+		}
+		if scores != nil {
+			record[len(inputs)] = strconv.FormatFloat(float64(scores[i]), 'g', -1, 32)
 		}
 		if err := w.Write(record); err != nil {
 			return nil, err

@@ -4,7 +4,11 @@
 // It judges nothing: package proof compares what it kept with what was captured.
 package traffic
 
-import "math/rand/v2"
+import (
+	"math/rand/v2"
+
+	"github.com/tidegate/tidegate/tests/demo/flights"
+)
 
 // Form is how rows are written into a request.
 type Form string
@@ -24,6 +28,7 @@ type Request struct {
 	Form  Form
 	First int // index of the first row
 	Rows  int
+	Key   string // sticky; "": every request for itself
 }
 
 // Mix says how many requests of one and of a hundred rows a plan has; the rest go
@@ -58,6 +63,21 @@ func Plan(n int, mix Mix, seed uint64) []Request {
 		plan[i] = Request{Form: Forms()[seen[size]%len(Forms())], First: first, Rows: size}
 		seen[size]++
 		first += size
+	}
+	return plan
+}
+
+// Days cuts flights, which are in the order of their days, into requests of one day
+// each and at most most rows. The day is the key: rows of one day resemble each other.
+func Days(fs []flights.Flight, most int) []Request {
+	var plan []Request
+	for i := range fs {
+		day := fs[i].Date()
+		if last := len(plan) - 1; last >= 0 && plan[last].Key == day && plan[last].Rows < most {
+			plan[last].Rows++
+			continue
+		}
+		plan = append(plan, Request{Form: Forms()[len(plan)%len(Forms())], First: i, Rows: 1, Key: day})
 	}
 	return plan
 }

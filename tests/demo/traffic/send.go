@@ -69,12 +69,12 @@ func (s *Sender) one(ctx context.Context, r Request) Sent {
 	var answers []Answer
 	var err error
 	if r.Form == Rows {
-		result, err = s.Client.PredictRows(ctx, endpoint.Rows{Model: s.Model, Instances: instances(fs)})
+		result, err = s.Client.PredictRows(ctx, endpoint.Rows{Model: s.Model, Key: r.Key, Instances: instances(fs)})
 		if err == nil {
 			answers, err = fromRows(result.Rows)
 		}
 	} else {
-		result, err = s.Client.Infer(ctx, endpoint.Inference{Model: s.Model, Inputs: tensors(fs), Binary: r.Form == Binary})
+		result, err = s.Client.Infer(ctx, endpoint.Inference{Model: s.Model, Key: r.Key, Inputs: tensors(fs), Binary: r.Form == Binary})
 		if err == nil {
 			answers, err = fromTensors(result.Outputs, r.Rows)
 		}

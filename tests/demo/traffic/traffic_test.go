@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tidegate/tidegate/shared/tensor"
+	"github.com/tidegate/tidegate/tests/demo/flights"
 )
 
 func TestPlanHasEveryRowOnce(t *testing.T) {
@@ -56,5 +57,26 @@ func TestAnswersOfEveryFormAreTheSame(t *testing.T) {
 	}
 	if _, err := fromRows([]json.RawMessage{[]byte(`1`)}); err == nil {
 		t.Error("a row without label is taken")
+	}
+}
+
+func TestDaysAreTheirOwnKeys(t *testing.T) {
+	var fs []flights.Flight
+	for day, n := range []int{3, 5, 1} {
+		for range n {
+			fs = append(fs, flights.Flight{Month: 9, Day: day + 1})
+		}
+	}
+	want := []Request{
+		{Form: JSON, First: 0, Rows: 3, Key: "2013-09-01"},
+		{Form: Binary, First: 3, Rows: 4, Key: "2013-09-02"},
+		{Form: Rows, First: 7, Rows: 1, Key: "2013-09-02"},
+		{Form: JSON, First: 8, Rows: 1, Key: "2013-09-03"},
+	}
+	if diff := cmp.Diff(want, Days(fs, 4)); diff != "" {
+		t.Error(diff)
+	}
+	if got := Days(nil, 4); len(got) != 0 {
+		t.Errorf("%v of no flights", got)
 	}
 }
