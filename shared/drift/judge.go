@@ -73,7 +73,7 @@ func Judge(job Job) (*Report, error) {
 func strataOf(b *profile.Baseline, strata []profile.Stratum) (map[string][]Stratum, error) {
 	out := make(map[string][]Stratum, len(b.Columns))
 	for i := range strata {
-		if err := b.Fits(strata[i].Columns); err != nil {
+		if err := b.Fits(strata[i].Columns, strata[i].Split); err != nil {
 			return nil, err
 		}
 		for k := range b.Columns {

@@ -6,8 +6,12 @@ import (
 	"math"
 )
 
-// BaselineVersion is the format of baseline.json that this package writes.
-const BaselineVersion = 1
+// BaselineVersion is the format of baseline.json that this package writes, and
+// SplitBaselineVersion that of one whose rows are split. It reads both.
+const (
+	BaselineVersion      = 1
+	SplitBaselineVersion = 2
+)
 
 // Kind is how a column is counted.
 type Kind string
@@ -87,6 +91,10 @@ type Baseline struct {
 	V       int      `json:"v"`
 	Rows    uint64   `json:"rows"`
 	Columns []Column `json:"columns"`
+	// What rows are split by, and the baseline's own rows, split. See [Baseline.SplitBy].
+	Segments []Segmentation `json:"segments,omitempty"`
+	Cluster  *Clustering    `json:"cluster,omitempty"`
+	Split    *Split         `json:"split,omitempty"`
 }
 
 // Column returns the column of that name.
@@ -171,8 +179,8 @@ func ParseBaseline(raw []byte) (*Baseline, error) {
 	if err := json.Unmarshal(raw, &b); err != nil {
 		return nil, fmt.Errorf("profile: baseline: %w", err)
 	}
-	if b.V != BaselineVersion {
-		return nil, fmt.Errorf("profile: baseline of format %d; this program reads %d", b.V, BaselineVersion)
+	if b.V != BaselineVersion && b.V != SplitBaselineVersion {
+		return nil, fmt.Errorf("profile: baseline of format %d; this program reads up to %d", b.V, SplitBaselineVersion)
 	}
 	seen := map[string]bool{}
 	for _, c := range b.Columns {
@@ -180,6 +188,15 @@ func ParseBaseline(raw []byte) (*Baseline, error) {
 			return nil, fmt.Errorf("profile: baseline names column %q twice", c.Name)
 		}
 		seen[c.Name] = true
+	}
+	if b.V == BaselineVersion && (b.splits() || b.Split != nil) || b.V == SplitBaselineVersion && (!b.splits() || b.Split == nil) {
+		return nil, fmt.Errorf("profile: baseline of format %d: splits belong to format %d", b.V, SplitBaselineVersion)
+	}
+	if err := b.bind(); err != nil {
+		return nil, err
+	}
+	if err := b.Split.fits(&b); err != nil {
+		return nil, fmt.Errorf("profile: the split of the baseline does not fit its columns")
 	}
 	return &b, nil
 }

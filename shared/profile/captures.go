@@ -86,6 +86,8 @@ type captures struct {
 	seen      map[uint64]struct{}
 	rep       Report // of the object
 	bytes     int    // of all groups
+	codes     []uint16
+	keys      keys
 }
 
 type targetKey struct {
@@ -172,6 +174,12 @@ func (c *captures) line(number int, text []byte) error {
 	g.Rows += uint64(rec.rows)
 	c.rep.Rows += uint64(rec.rows)
 	for col := range t.cells {
+		t.cells[col].settle(&t.baseline.Columns[col])
+	}
+	if g.Split != nil {
+		c.split(t, g.tally)
+	}
+	for col := range t.cells {
 		if reason := t.cells[col].count(g.tally, col); reason != "" {
 			t.leftOut[LeftOut{t.baseline.Columns[col].Name, reason}] = true
 		}
@@ -215,12 +223,13 @@ func (c *captures) group(t *target, rec *record) (*captured, error) {
 		for i := range t.baseline.Columns {
 			c.bytes += 1400 + 8*t.baseline.Columns[i].CellCount() // two exact sums and the cells
 		}
+		c.bytes += t.baseline.splitBytes()
 		if c.bytes > maxGroupBytes {
 			return nil, fault.New(fault.PayloadTooLarge, "the captures object holds more groups (version, slot, role, sampling, five minutes) than fit into %d MB of counts; split it by time", maxGroupBytes>>20)
 		}
 		g = &captured{key: key, tally: NewTally(t.baseline), Group: Group{Version: t.version, Baseline: t.digest, Slot: key.slot,
 			Role: key.role, Sampled: key.sampled, Interval: time.Unix(key.interval, 0).UTC()}}
-		g.Columns = g.tally.States
+		g.Columns, g.Split = g.tally.States, g.tally.Split
 		t.groups[key] = g
 	}
 	t.last = g

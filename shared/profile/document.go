@@ -7,8 +7,12 @@ import (
 	"github.com/tidegate/tidegate/shared/registry"
 )
 
-// DocumentVersion is the format of a stored profile that this package writes.
-const DocumentVersion = 1
+// DocumentVersion is the format of a stored profile that this package writes, and
+// SplitDocumentVersion that of one with split rows. It reads both.
+const (
+	DocumentVersion      = 1
+	SplitDocumentVersion = 2
+)
 
 // Interval is the length of the time slices that captured rows are counted in.
 const Interval = 5 * time.Minute
@@ -50,4 +54,5 @@ type Group struct {
 	Errors   uint64        `json:"errors,omitempty"` // requests that failed: they have no rows
 	Rows     uint64        `json:"rows"`
 	Columns  []State       `json:"columns"` // in the order of the baseline's columns
+	Split    *Split        `json:"split,omitempty"`
 }

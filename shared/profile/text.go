@@ -107,6 +107,7 @@ func CountCSV(ctx context.Context, r io.Reader, s Sink) (Report, error) {
 		return rep, err
 	}
 	width := len(header)
+	sink, next, done := rowSink(s)
 	for {
 		if rep.Rows%4096 == 0 && ctx.Err() != nil {
 			return rep, ctx.Err()
@@ -115,6 +116,7 @@ func CountCSV(ctx context.Context, r io.Reader, s Sink) (Report, error) {
 		record, err := cr.Read()
 		switch {
 		case err == io.EOF:
+			done()
 			rep.fillAbsent(s)
 			return rep, nil
 		case err != nil:
@@ -126,9 +128,10 @@ func CountCSV(ctx context.Context, r io.Reader, s Sink) (Report, error) {
 		}
 		for i, col := range columns {
 			if col >= 0 {
-				Parse(s, col, record[i])
+				Parse(sink, col, record[i])
 			}
 		}
+		next()
 		rep.Rows++
 	}
 }
@@ -205,8 +208,11 @@ func (b *budget) Read(p []byte) (int, error) {
 // CountNDJSON hands the rows of a file with one flat JSON object a line to s. A
 // line that is no JSON object, or names a key twice, is counted as malformed.
 func CountNDJSON(ctx context.Context, r io.Reader, s Sink) (Report, error) {
-	rows := newObjectRows(s)
+	sink, next, done := rowSink(s)
+	rows := newObjectRows(sink)
+	rows.next = next
 	rep, err := rows.read(ctx, r)
+	done()
 	rep.Extra, rep.Absent = rows.columns()
 	return rep, err
 }
@@ -227,6 +233,7 @@ func (o *objectRows) read(ctx context.Context, r io.Reader) (Report, error) {
 			rep.malformed(line, problem)
 			continue
 		}
+		o.next()
 		rep.Rows++
 	}
 	if err := sc.Err(); err != nil {
@@ -248,10 +255,11 @@ type objectRows struct {
 	seen  []bool // by column: met in any line
 	extra map[string]bool
 	grow  bool // new names become columns: the sink is a kindSink
+	next  func()
 }
 
 func newObjectRows(s Sink) *objectRows {
-	o := &objectRows{sink: s, names: s.Columns(), index: map[string]int{}, extra: map[string]bool{}}
+	o := &objectRows{sink: s, names: s.Columns(), index: map[string]int{}, extra: map[string]bool{}, next: func() {}}
 	for i, name := range o.names {
 		o.index[name] = i
 	}

@@ -33,6 +33,7 @@ type Stratum struct {
 	Errors   uint64  `json:"errors,omitempty"`
 	Rows     uint64  `json:"rows"`
 	Columns  []State `json:"columns"` // in the order of the baseline's columns
+	Split    *Split  `json:"split,omitempty"`
 }
 
 // Window adds up stored profiles, one at a time: its memory is that of one
@@ -81,7 +82,7 @@ func (w *Window) Add(d *Document) error {
 			return fault.New(fault.FailedPrecondition, "the profile of %q counts version %d on another baseline (sha256 %.12s…) than the one to compare with (%.12s…); profile its source again, or compare with that baseline",
 				Cut(d.Source.Key), g.Version, registry.Hex(g.Baseline), w.digest)
 		}
-		if err := w.baseline.Fits(g.Columns); err != nil {
+		if err := w.baseline.Fits(g.Columns, g.Split); err != nil {
 			return err
 		}
 		taken++
@@ -103,7 +104,8 @@ func (w *Window) Add(d *Document) error {
 func (w *Window) add(g *Group) error {
 	i, found := slices.BinarySearchFunc(w.strata, g.Sampled, func(s Stratum, p float64) int { return cmp.Compare(s.Sampled, p) })
 	if !found {
-		w.strata = slices.Insert(w.strata, i, Stratum{Sampled: g.Sampled, Columns: NewTally(w.baseline).States})
+		t := NewTally(w.baseline)
+		w.strata = slices.Insert(w.strata, i, Stratum{Sampled: g.Sampled, Columns: t.States, Split: t.Split})
 	}
 	s := &w.strata[i]
 	s.Requests += g.Requests
@@ -117,7 +119,7 @@ func (w *Window) add(g *Group) error {
 			return err
 		}
 	}
-	return nil
+	return s.Split.merge(g.Split)
 }
 
 // note adds what d reports.

@@ -130,7 +130,7 @@ func (g *gathered) group(ctx context.Context, d *profile.Document, group *profil
 	case c.baseline == nil:
 		g.leave(drift.LeftNoBaseline, c.why, drift.UnitRows, group.Rows, "")
 		return true, nil
-	case registry.Hex(group.Baseline) != c.digest || c.baseline.Fits(group.Columns) != nil:
+	case registry.Hex(group.Baseline) != c.digest || c.baseline.Fits(group.Columns, group.Split) != nil:
 		g.leave(drift.LeftOtherBaseline, fmt.Sprintf("counted on another baseline than that of version %d: profile the sources again", group.Version), drift.UnitRows, group.Rows, d.Source.Key)
 		return true, nil
 	}
