@@ -20,6 +20,7 @@ type coder struct {
 	column *Column
 	code   uint16
 	group  uint8
+	hash   uint64 // of the value
 }
 
 func (c *coder) Columns() []string { return []string{c.column.Name} }
@@ -34,7 +35,8 @@ func (c *coder) Number(_ int, x float64, _ uint64) {
 		c.code, c.group = codeNaN, 0
 	case c.column.Kind == Numeric:
 		x = round(x, c.column.Bits) + 0
-		c.code, c.group = uint16(c.column.index(x)), groupOf(math.Float64bits(x))
+		c.hash = math.Float64bits(x)
+		c.code, c.group = uint16(c.column.index(x)), groupOf(c.hash)
 	default:
 		c.Text(0, strconv.FormatFloat(x, 'f', -1, 64), 1)
 	}
@@ -46,11 +48,12 @@ func (c *coder) Text(_ int, v string, _ uint64) {
 		c.Missing(0, 1)
 	case c.column.Kind == Numeric:
 		c.WrongType(0, 1)
-	case c.column.Identifier:
-		c.code, c.group = uint16(c.column.Cells.Unseen()), groupOf(xxhash.Sum64String(v))
 	default:
-		h := xxhash.Sum64String(v)
-		c.code, c.group = uint16(c.column.Cells.index(h>>(64-seenBits))), groupOf(h)
+		c.hash = xxhash.Sum64String(v)
+		c.code, c.group = uint16(c.column.Cells.Unseen()), groupOf(c.hash)
+		if !c.column.Identifier {
+			c.code = uint16(c.column.Cells.index(c.hash >> (64 - seenBits)))
+		}
 	}
 }
 
@@ -90,8 +93,22 @@ func (s *Segmentation) segment(code uint16) uint8 {
 	return uint8(s.of[code])
 }
 
+// values are what rows hold of one column.
+type values struct {
+	codes  []uint16
+	groups []uint8
+	hashes []uint64
+}
+
+func (v *values) reset() { v.codes, v.groups, v.hashes = v.codes[:0], v.groups[:0], v.hashes[:0] }
+
+func (v *values) add(c *coder) {
+	v.codes, v.groups, v.hashes = append(v.codes, c.code), append(v.groups, c.group), append(v.hashes, c.hash)
+}
+
 // attribute counts the codes of a column, of rows that lie one after the other in k from at on.
-func (t *Tally) attribute(col int, codes []uint16, k *keys, at int) {
+func (t *Tally) attribute(col int, v *values, k *keys, at int) {
+	codes := v.codes
 	n := len(t.baseline.Columns)
 	for s, parts := range t.Split.Segments {
 		if of := k.segments[s]; of != nil {
@@ -112,6 +129,13 @@ func (t *Tally) attribute(col int, codes []uint16, k *keys, at int) {
 				cell = int(coarse[code])
 			}
 			into[int(k.groups[at+i])*width+cell]++
+		}
+	}
+	if t.solitary != nil && t.solitary[col] != nil && k.groups != nil {
+		for i, code := range codes {
+			if code < codeWrong {
+				t.solitary.add(col, v.hashes[i], 1, k.groups[at+i])
+			}
 		}
 	}
 }
@@ -135,8 +159,7 @@ func (p *Part) add(code uint16) {
 type byRow struct {
 	*Tally
 	coders []coder
-	codes  [][]uint16 // by column
-	groups []uint8
+	values []values // by column
 	rows   int
 	keys   keys
 }
@@ -151,7 +174,7 @@ func rowSink(s Sink) (sink Sink, next, done func()) {
 	if !ok || t.Split == nil {
 		return s, func() {}, func() {}
 	}
-	r := &byRow{Tally: t, coders: t.coders(), codes: make([][]uint16, len(t.States))}
+	r := &byRow{Tally: t, coders: t.coders(), values: make([]values, len(t.States))}
 	return r, r.next, r.attributeAll
 }
 
@@ -164,10 +187,7 @@ func (t *Tally) coders() []coder {
 }
 
 func (r *byRow) note(col int) {
-	r.codes[col] = append(r.codes[col], r.coders[col].code)
-	if cl := r.baseline.Cluster; cl != nil && cl.col == col {
-		r.groups = append(r.groups, r.coders[col].group)
-	}
+	r.values[col].add(&r.coders[col])
 }
 
 func (r *byRow) Number(col int, x float64, n uint64) {
@@ -203,8 +223,8 @@ func (r *byRow) next() {
 // attributeAll counts the rows of the block. A column that the source does not
 // hold has no codes: its rows are missing.
 func (r *byRow) attributeAll() {
-	for col := range r.codes {
-		if len(r.codes[col]) == 0 {
+	for col := range r.values {
+		if len(r.values[col].codes) == 0 {
 			for range r.rows {
 				r.coders[col].Missing(0, 1)
 				r.note(col)
@@ -214,14 +234,16 @@ func (r *byRow) attributeAll() {
 	r.keys.reset(len(r.baseline.Segments))
 	for s := range r.baseline.Segments {
 		by := &r.baseline.Segments[s]
-		for _, code := range r.codes[by.col] {
+		for _, code := range r.values[by.col].codes {
 			r.keys.segments[s] = append(r.keys.segments[s], by.segment(code))
 		}
 	}
-	r.keys.groups = r.groups
-	for col := range r.codes {
-		r.attribute(col, r.codes[col], &r.keys, 0)
-		r.codes[col] = r.codes[col][:0]
+	if cl := r.baseline.Cluster; cl != nil {
+		r.keys.groups = append(r.keys.groups, r.values[cl.col].groups...)
 	}
-	r.groups, r.rows = r.groups[:0], 0
+	for col := range r.values {
+		r.attribute(col, &r.values[col], &r.keys, 0)
+		r.values[col].reset()
+	}
+	r.rows = 0
 }

@@ -86,7 +86,7 @@ type captures struct {
 	seen      map[uint64]struct{}
 	rep       Report // of the object
 	bytes     int    // of all groups
-	codes     []uint16
+	values    values
 	keys      keys
 }
 

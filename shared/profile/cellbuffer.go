@@ -327,8 +327,9 @@ func pseudonym(v string) bool {
 	return true
 }
 
-// appendCodes appends the codes of the rows, and the cluster groups where groups is not nil.
-func (c *cells) appendCodes(codes []uint16, groups *[]uint8, as *coder) []uint16 {
+// take takes the values of the rows over.
+func (v *values) take(c *cells, as coder) {
+	v.reset()
 	odd, value := 0, 0
 	for row := range int(c.len()) {
 		switch {
@@ -345,12 +346,8 @@ func (c *cells) appendCodes(codes []uint16, groups *[]uint8, as *coder) []uint16
 			as.Text(0, c.texts[value], 1)
 			value++
 		}
-		codes = append(codes, as.code)
-		if groups != nil {
-			*groups = append(*groups, as.group)
-		}
+		v.add(&as)
 	}
-	return codes
 }
 
 // split attributes the rows of a record to segments and clusters. A column that is
@@ -364,20 +361,20 @@ func (c *captures) split(t *target, into *Tally) {
 		if c.keys.segments[s] = nil; key.reason != "" {
 			continue
 		}
-		c.codes = key.appendCodes(c.codes[:0], nil, &coder{column: &b.Columns[by.col]})
-		for _, code := range c.codes {
+		c.values.take(key, coder{column: &b.Columns[by.col]})
+		for _, code := range c.values.codes {
 			c.keys.segments[s] = append(c.keys.segments[s], by.segment(code))
 		}
 	}
+	c.keys.groups = nil
 	if cl := b.Cluster; cl != nil && t.cells[cl.col].reason == "" {
-		c.codes = t.cells[cl.col].appendCodes(c.codes[:0], &c.keys.groups, &coder{column: &b.Columns[cl.col]})
-	} else {
-		c.keys.groups = nil
+		c.values.take(&t.cells[cl.col], coder{column: &b.Columns[cl.col]})
+		c.keys.groups = append(c.keys.groups, c.values.groups...)
 	}
 	for col := range t.cells {
 		if t.cells[col].reason == "" {
-			c.codes = t.cells[col].appendCodes(c.codes[:0], nil, &coder{column: &b.Columns[col]})
-			into.attribute(col, c.codes, &c.keys, 0)
+			c.values.take(&t.cells[col], coder{column: &b.Columns[col]})
+			into.attribute(col, &c.values, &c.keys, 0)
 		}
 	}
 }

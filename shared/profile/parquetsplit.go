@@ -13,51 +13,55 @@ import (
 type pageCoder struct {
 	as     coder
 	dict   parquet.Dictionary
-	known  []uint16 // codes of the dictionary
-	marks  []uint8  // and cluster groups
-	values []uint16 // of the page that is being read, without nulls
-	groups []uint8
-	codes  []uint16 // with them
-	keys   []uint8
+	known  values // of the dictionary
+	filled values // of the page that is being read, without nulls
+	rows   values // with them
 }
 
-// read returns the codes and cluster groups of the rows of a page, which hold until the next.
-func (p *pageCoder) read(page parquet.Page) ([]uint16, []uint8) {
-	p.values, p.groups = p.values[:0], p.groups[:0]
+// read returns what the rows of a page hold, until the next is read.
+func (p *pageCoder) read(page parquet.Page) *values {
+	p.filled.reset()
 	if dict := page.Dictionary(); dict != nil {
 		p.learn(dict)
 		data := page.Data()
 		for _, i := range data.Int32() {
-			p.values, p.groups = append(p.values, p.known[i]), append(p.groups, p.marks[i])
+			p.filled.copy(&p.known, int(i))
 		}
 	} else {
 		p.plain(page)
 	}
 	levels := page.DefinitionLevels()
 	if len(levels) == 0 {
-		return p.values, p.groups
+		return &p.filled
 	}
-	p.codes, p.keys = p.codes[:0], p.keys[:0]
+	p.rows.reset()
 	next := 0
 	for _, level := range levels {
 		if level == 0 { // the columns that are counted have one level
-			p.codes, p.keys = append(p.codes, codeMissing), append(p.keys, 0)
+			p.as.Missing(0, 1)
+			p.rows.add(&p.as)
 			continue
 		}
-		p.codes, p.keys = append(p.codes, p.values[next]), append(p.keys, p.groups[next])
+		p.rows.copy(&p.filled, next)
 		next++
 	}
-	return p.codes, p.keys
+	return &p.rows
+}
+
+// copy appends value i of o.
+func (v *values) copy(o *values, i int) {
+	v.codes, v.groups, v.hashes = append(v.codes, o.codes[i]), append(v.groups, o.groups[i]), append(v.hashes, o.hashes[i])
 }
 
 func (p *pageCoder) learn(dict parquet.Dictionary) {
 	if dict == p.dict {
 		return
 	}
-	p.dict, p.known, p.marks = dict, p.known[:0], p.marks[:0]
+	p.dict = dict
+	p.known.reset()
 	for i := range dict.Len() {
 		countValue(&p.as, 0, dict.Index(int32(i)), 1)
-		p.known, p.marks = append(p.known, p.as.code), append(p.marks, p.as.group)
+		p.known.add(&p.as)
 	}
 }
 
@@ -83,7 +87,7 @@ func (p *pageCoder) plain(page parquet.Page) {
 func plainCodes[T number](p *pageCoder, values []T) {
 	for _, v := range values {
 		p.as.Number(0, float64(v), 1)
-		p.values, p.groups = append(p.values, p.as.code), append(p.groups, p.as.group)
+		p.filled.add(&p.as)
 	}
 }
 
@@ -91,7 +95,7 @@ func (p *pageCoder) texts(data *encoding.Values) {
 	bytes, offsets := data.ByteArray()
 	for i := 1; i < len(offsets); i++ {
 		p.as.Text(0, string(bytes[offsets[i-1]:offsets[i]]), 1)
-		p.values, p.groups = append(p.values, p.as.code), append(p.groups, p.as.group)
+		p.filled.add(&p.as)
 	}
 }
 
@@ -101,9 +105,7 @@ type appender struct {
 	to *pageCoder
 }
 
-func (a *appender) append() {
-	a.to.values, a.to.groups = append(a.to.values, a.code), append(a.to.groups, a.group)
-}
+func (a *appender) append() { a.to.filled.add(a.coder) }
 
 func (a *appender) Number(col int, x float64, n uint64) { a.coder.Number(col, x, n); a.append() }
 func (a *appender) Text(col int, v string, n uint64)    { a.coder.Text(col, v, n); a.append() }
@@ -132,8 +134,8 @@ func (pf *ParquetFile) keysOf(ctx context.Context, b *Baseline, g int) (*keys, e
 	k := &keys{segments: make([][]uint8, len(b.Segments))}
 	for s := range b.Segments {
 		by := &b.Segments[s]
-		err := pf.codes(ctx, g, &b.Columns[by.col], func(codes []uint16, _ []uint8) {
-			for _, code := range codes {
+		err := pf.codes(ctx, g, &b.Columns[by.col], func(v *values) {
+			for _, code := range v.codes {
 				k.segments[s] = append(k.segments[s], by.segment(code))
 			}
 		})
@@ -142,7 +144,7 @@ func (pf *ParquetFile) keysOf(ctx context.Context, b *Baseline, g int) (*keys, e
 		}
 	}
 	if cl := b.Cluster; cl != nil {
-		err := pf.codes(ctx, g, &b.Columns[cl.col], func(_ []uint16, groups []uint8) { k.groups = append(k.groups, groups...) })
+		err := pf.codes(ctx, g, &b.Columns[cl.col], func(v *values) { k.groups = append(k.groups, v.groups...) })
 		if err != nil {
 			return nil, err
 		}
@@ -152,8 +154,8 @@ func (pf *ParquetFile) keysOf(ctx context.Context, b *Baseline, g int) (*keys, e
 	return k, nil
 }
 
-// codes hands the codes of a column of a row group to take, page by page.
-func (pf *ParquetFile) codes(ctx context.Context, g int, c *Column, take func(codes []uint16, groups []uint8)) (err error) {
+// codes hands what the rows hold of a column of a row group to take, page by page.
+func (pf *ParquetFile) codes(ctx context.Context, g int, c *Column, take func(v *values)) (err error) {
 	group := pf.file.RowGroups()[g]
 	rows := group.NumRows()
 	leaf := -1
@@ -175,9 +177,9 @@ func (pf *ParquetFile) codes(ctx context.Context, g int, c *Column, take func(co
 	}()
 	var read int64
 	err = eachPage(ctx, pages, func(page parquet.Page) {
-		codes, groups := p.read(page)
-		read += int64(len(codes))
-		take(codes, groups)
+		v := p.read(page)
+		read += int64(len(v.codes))
+		take(v)
 	})
 	if err == nil && read != rows {
 		err = fmt.Errorf("profile: row group %d, column %q holds %d values for %d rows", g, Cut(c.Name), read, rows)
@@ -186,14 +188,15 @@ func (pf *ParquetFile) codes(ctx context.Context, g int, c *Column, take func(co
 }
 
 // missing hands out rows without a value.
-func (p *pageCoder) missing(rows uint64, take func(codes []uint16, groups []uint8)) {
+func (p *pageCoder) missing(rows uint64, take func(v *values)) {
 	const block = 1 << 12
 	for ; rows > 0; rows -= min(rows, block) {
-		p.codes, p.keys = p.codes[:0], p.keys[:0]
+		p.rows.reset()
+		p.as.Missing(0, 1)
 		for range min(rows, block) {
-			p.codes, p.keys = append(p.codes, codeMissing), append(p.keys, 0)
+			p.rows.add(&p.as)
 		}
-		take(p.codes, p.keys)
+		take(&p.rows)
 	}
 }
 
@@ -207,9 +210,9 @@ func (t *Tally) visits(k *keys) func(col int) visit {
 	return func(col int) visit {
 		p := &pageCoder{as: coder{column: &t.baseline.Columns[col]}}
 		at := 0
-		take := func(codes []uint16, _ []uint8) {
-			t.attribute(col, codes, k, at)
-			at += len(codes)
+		take := func(v *values) {
+			t.attribute(col, v, k, at)
+			at += len(v.codes)
 		}
 		return func(page parquet.Page, rows uint64) {
 			if page == nil {

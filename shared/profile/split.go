@@ -3,6 +3,7 @@ package profile
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 
@@ -68,6 +69,9 @@ func (s *Segmentation) Name(i int) string {
 type Clustering struct {
 	Column string  `json:"column"`
 	Ends   [][]int `json:"ends"` // by column of the baseline: the last cell of each coarse cell, ascending
+	// Solitary are, by column, the baseline's rows whose value no other cluster has: what the rows of a new cluster
+	// hold is new as often. Of columns whose new values are not compared it is 0.
+	Solitary []uint64 `json:"solitary"`
 
 	col    int
 	coarse [][]uint8 // by column and cell
@@ -85,7 +89,8 @@ type Split struct {
 }
 
 // SplitBy defines how the rows of b, and whatever is counted on it, are split. The
-// rows have to be counted on b afterwards, for Split.
+// baseline's own rows have to be counted afterwards: on [Baseline.Splitter], and then
+// [Baseline.Keep].
 //
 // Errors: InvalidArgument, a column is not there, has no frequent values, or the
 // counts would be too many.
@@ -112,7 +117,7 @@ func (b *Baseline) SplitBy(by By) error {
 		if _, ok := b.Column(by.Cluster); !ok {
 			return noColumn("cluster", by.Cluster)
 		}
-		cluster = &Clustering{Column: by.Cluster}
+		cluster = &Clustering{Column: by.Cluster, Solitary: make([]uint64, len(b.Columns))}
 		for i := range b.Columns {
 			cluster.Ends = append(cluster.Ends, b.Columns[i].coarse())
 		}
@@ -241,7 +246,7 @@ func (s *Segmentation) bind(b *Baseline) error {
 }
 
 func (c *Clustering) bind(b *Baseline) error {
-	if c.col = b.indexOf(c.Column); c.col < 0 || len(c.Ends) != len(b.Columns) {
+	if c.col = b.indexOf(c.Column); c.col < 0 || len(c.Ends) != len(b.Columns) || len(c.Solitary) != len(b.Columns) {
 		return fmt.Errorf("profile: clusters by %q do not fit the columns", Cut(c.Column))
 	}
 	c.coarse = make([][]uint8, len(c.Ends))
@@ -262,6 +267,11 @@ func (c *Clustering) bind(b *Baseline) error {
 		}
 	}
 	return nil
+}
+
+// Whole is b without splits.
+func (b *Baseline) Whole() *Baseline {
+	return &Baseline{V: BaselineVersion, Rows: b.Rows, Columns: b.Columns}
 }
 
 // splits says whether rows are split.
@@ -402,4 +412,36 @@ func (s *Split) check(columns []State) error {
 		}
 	}
 	return nil
+}
+
+// SegmentRows is the number of rows that s holds of segment i of segmentation k.
+func (b *Baseline) SegmentRows(s *Split, k, i int) uint64 {
+	if s == nil {
+		return 0
+	}
+	return s.Segments[k][i*len(b.Columns)+b.Segments[k].col].Rows
+}
+
+// SplitRows is the number of rows that s holds in a segment of every segmentation
+// and in a cluster: the least of them, as records may lack one of the columns.
+func (b *Baseline) SplitRows(s *Split) uint64 {
+	if s == nil || !b.splits() {
+		return 0
+	}
+	least := uint64(math.MaxUint64)
+	for k := range b.Segments {
+		var rows uint64
+		for i := range b.Segments[k].Len() {
+			rows += b.SegmentRows(s, k, i)
+		}
+		least = min(least, rows)
+	}
+	if b.Cluster != nil {
+		var rows uint64
+		for _, n := range s.Clusters[b.Cluster.col] {
+			rows += n
+		}
+		least = min(least, rows)
+	}
+	return least
 }

@@ -24,7 +24,11 @@ func splitFlights(t testing.TB, rows []flight) *Baseline {
 	if err := b.SplitBy(By{Segments: []string{"carrier", "hour", "late"}, Values: 4, Cluster: "tail"}); err != nil {
 		t.Fatal(err)
 	}
-	b.Split = countSource(t, b, write(t, rows, 700)).Split
+	tally := b.Splitter()
+	if _, err := CountSource(context.Background(), bytes.NewReader(write(t, rows, 700)), tally, nil); err != nil {
+		t.Fatal(err)
+	}
+	b.Keep(tally)
 	return b
 }
 
@@ -35,11 +39,6 @@ func countSource(t testing.TB, b *Baseline, raw []byte) *Tally {
 		t.Fatal(err)
 	}
 	return tally
-}
-
-// whole is b without splits: what the rows of one segment are counted on, apart.
-func whole(b *Baseline) *Baseline {
-	return &Baseline{V: BaselineVersion, Rows: b.Rows, Columns: b.Columns}
 }
 
 func samePart(t *testing.T, what string, got *Part, want *State) {
@@ -87,7 +86,7 @@ func TestSegmentsAreTheirRowsCountedApart(t *testing.T) {
 						its = append(its, f)
 					}
 				}
-				want := countSource(t, whole(b), write(t, its, 1e6))
+				want := countSource(t, b.Whole(), write(t, its, 1e6))
 				for col := range b.Columns {
 					samePart(t, fmt.Sprint(form, " ", by.Column, " ", by.Name(i), " ", b.Columns[col].Name), &got.Split.Segments[s][i*len(b.Columns)+col], &want.States[col])
 				}
@@ -100,7 +99,7 @@ func TestSegmentsAreTheirRowsCountedApart(t *testing.T) {
 					its = append(its, f)
 				}
 			}
-			want := countSource(t, whole(b), write(t, its, 1e6))
+			want := countSource(t, b.Whole(), write(t, its, 1e6))
 			for col := range b.Columns {
 				sameCluster(t, fmt.Sprint(form, " group ", g, " ", b.Columns[col].Name), b, col, g, got.Split, &want.States[col])
 			}
@@ -178,11 +177,11 @@ func TestSplitsOfCaptures(t *testing.T) {
 		}
 	}
 	apart := func(some []capture.Record) *Tally {
-		docs, _, err := CountCaptures(context.Background(), bytes.NewReader(lines(some)), Source{Key: "k"}, bothVersions(whole(b)))
+		docs, _, err := CountCaptures(context.Background(), bytes.NewReader(lines(some)), Source{Key: "k"}, bothVersions(b.Whole()))
 		if err != nil {
 			t.Fatal(err)
 		}
-		sum := NewTally(whole(b))
+		sum := NewTally(b.Whole())
 		for _, d := range docs {
 			for _, g := range d.Groups {
 				for i := range sum.States {
@@ -362,14 +361,14 @@ func TestSplitFormat(t *testing.T) {
 	if got := mustJSON(t, w.Strata()[0].Split); !bytes.Equal(got, mustJSON(t, b.Split)) {
 		t.Error("a window adds up another split")
 	}
-	if err := NewWindow(whole(back), digestA, Selection{}).Add(read); !fault.Is(err, fault.FailedPrecondition) {
+	if err := NewWindow(back.Whole(), digestA, Selection{}).Add(read); !fault.Is(err, fault.FailedPrecondition) {
 		t.Errorf("splits of another baseline: %v", err)
 	}
 	read.Groups[0].Split = nil // counted by an older program
 	if err := w.Add(read); err != nil {
 		t.Errorf("a profile without splits: %v", err)
 	}
-	plain := NewDocument("m", 1, digestA, Source{Key: "k"}, NewTally(whole(b)), Report{})
+	plain := NewDocument("m", 1, digestA, Source{Key: "k"}, NewTally(b.Whole()), Report{})
 	if !strings.HasPrefix(encode(t, &plain), `{"v":1,`) {
 		t.Error("a profile without splits is of the newer format")
 	}

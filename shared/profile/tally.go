@@ -27,6 +27,7 @@ type Tally struct {
 	baseline *Baseline
 	States   []State // by column of the baseline
 	Split    *Split  // nil where the baseline splits nothing
+	solitary solitary
 }
 
 // NewTally returns an empty tally of b's columns.
@@ -56,6 +57,9 @@ func (t *Tally) Merge(o *Tally) error {
 		if err := t.States[i].Merge(&o.States[i]); err != nil {
 			return err
 		}
+	}
+	if t.solitary != nil {
+		t.solitary.merge(o.solitary)
 	}
 	return t.Split.merge(o.Split)
 }

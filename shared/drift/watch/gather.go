@@ -140,8 +140,9 @@ func (g *gathered) group(ctx context.Context, d *profile.Document, group *profil
 	}
 	if block := g.block(group); !block.IsZero() {
 		if c.blocks[block] == nil {
-			c.blocks[block] = profile.NewWindow(c.baseline, c.digest, profile.Selection{})
+			c.blocks[block] = profile.NewWindow(c.baseline.Whole(), c.digest, profile.Selection{})
 		}
+		one.Groups[0].Split = nil // how blocks vary is looked at by column alone
 		return true, c.blocks[block].Add(one)
 	}
 	return true, nil

@@ -15,10 +15,10 @@ type part struct {
 	report  Report
 }
 
-// split deals the columns out to builders. Parquet columns lie apart, so a worker
+// deal deals the columns out to builders. Parquet columns lie apart, so a worker
 // reads a few at a time, which also keeps few builders in memory at once; a text
 // file is read as a whole, by one.
-func (s *Set) split(specs []profile.Spec, workers int) [][]profile.Spec {
+func (s *Set) deal(specs []profile.Spec, workers int) [][]profile.Spec {
 	hands := share * workers
 	for _, f := range s.Files {
 		if !f.isParquet() {

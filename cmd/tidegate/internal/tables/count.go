@@ -10,15 +10,19 @@ import (
 
 // Count counts the rows of the set on b's cells.
 func (s *Set) Count(ctx context.Context, b *profile.Baseline, o Options) (*profile.Tally, Report, error) {
+	return s.count(ctx, b, func() *profile.Tally { return profile.NewTally(b) }, o)
+}
+
+func (s *Set) count(ctx context.Context, b *profile.Baseline, empty func() *profile.Tally, o Options) (*profile.Tally, Report, error) {
 	s.watch(o.Read)
 	jobs, err := s.jobs(b, o.workers())
 	if err != nil {
 		return nil, Report{}, err
 	}
-	total := profile.NewTally(b)
+	total := empty()
 	var mu sync.Mutex // of total
 	err = each(ctx, o.workers(), len(jobs), func(ctx context.Context, next func() (int, bool)) error {
-		own := profile.NewTally(b)
+		own := empty()
 		for i, ok := next(); ok; i, ok = next() {
 			if err := jobs[i].count(ctx, own); err != nil {
 				return jobs[i].file.refused(err)
