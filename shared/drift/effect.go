@@ -129,7 +129,7 @@ func worth(blocks [][]float64, weight, squares float64) {
 //
 // With fewer than ten groups, which is about as many clusters, their dependence cannot
 // be measured: then each counts as one row, Σm²/Σm over their rows m, the most there can be.
-func clusterEffect(c *profile.Column, by *profile.Clustering, col int, strata []profile.Stratum) float64 {
+func clusterEffect(c *profile.Column, by *profile.Clustering, col int, strata []profile.Stratum) (deff float64, ok bool) {
 	width := by.Width(col)
 	groups := make([][]float64, profile.ClusterGroups)
 	var weight, squares float64
@@ -147,7 +147,7 @@ func clusterEffect(c *profile.Column, by *profile.Clustering, col int, strata []
 		}
 	}
 	if weight == 0 {
-		return 1
+		return 1, false
 	}
 	worth(groups, weight, squares)
 	values := make([][]float64, len(groups))
@@ -160,14 +160,14 @@ func clusterEffect(c *profile.Column, by *profile.Clustering, col int, strata []
 		n, most, withValue = n+m, most+m*m, withValue+gone[g][2]
 	}
 	of := indicators{cells: values, ordered: c.Kind == profile.Numeric, single: c.Kind == profile.Categorical || c.Few}
-	deff, ok := of.effect()
+	deff, ok = of.effect()
 	rows := indicators{cells: gone, single: true}
 	missing, enough := rows.effect()
 	switch {
 	case !enough, !ok && withValue > 0:
-		return max(1, most/n)
+		return max(1, most/n), true
 	}
-	return max(deff, missing)
+	return max(deff, missing), true
 }
 
 // measuredEffects are the design effects by column that the window's blocks or
@@ -188,8 +188,10 @@ func (job *Job) measuredEffects() (window, reference map[string]float64) {
 			window[c.Name], _ = designEffect(c, blockCells(i, c.CellCount(), job.Blocks))
 			continue
 		}
-		window[c.Name] = clusterEffect(c, b.Cluster, i, job.Strata)
-		reference[c.Name] = clusterEffect(c, b.Cluster, i, []profile.Stratum{{Sampled: 1, Split: b.Split}})
+		window[c.Name], _ = clusterEffect(c, b.Cluster, i, job.Strata)
+		if e, ok := clusterEffect(c, b.Cluster, i, []profile.Stratum{{Sampled: 1, Split: b.Split}}); ok {
+			reference[c.Name] = e // scores of a holdout have none: they are taken to be as the window's
+		}
 	}
 	return window, reference
 }

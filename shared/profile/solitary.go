@@ -1,5 +1,10 @@
 package profile
 
+import (
+	"cmp"
+	"slices"
+)
+
 // solitary finds the rows whose value one cluster alone has. Clusters are told apart
 // by their group: two of one group are taken for one, which is rare and only makes
 // more values new.
@@ -12,14 +17,31 @@ type single struct {
 
 const manyGroups = ClusterGroups
 
+// maxSolitary bounds the values that are remembered, over all columns: about 50 MB.
+const maxSolitary = 1 << 20
+
+// newSolitary watches the columns with the fewest values first. The others are not
+// watched, and then taken to have nothing but solitary rows.
 func newSolitary(b *Baseline) solitary {
 	s := make(solitary, len(b.Columns))
-	for i := range b.Columns {
-		if c := &b.Columns[i]; c.Kind == Categorical && !c.Identifier || c.Kind == Numeric && c.Few {
+	left := uint64(maxSolitary)
+	order := make([]int, len(b.Columns))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(i, j int) int { return cmp.Compare(b.Columns[i].Distinct, b.Columns[j].Distinct) })
+	for _, i := range order {
+		if c := &b.Columns[i]; c.newValues() && c.Distinct <= left {
+			left -= c.Distinct
 			s[i] = map[uint64]single{}
 		}
 	}
 	return s
+}
+
+// newValues says whether values that the baseline does not hold are compared.
+func (c *Column) newValues() bool {
+	return c.Kind == Categorical && !c.Identifier || c.Kind == Numeric && c.Few
 }
 
 func (s solitary) add(col int, value, rows uint64, group uint8) {
@@ -49,7 +71,7 @@ func (s solitary) rows(col int) (n uint64) {
 }
 
 // Splitter is a tally for the baseline's own rows, which also finds out what only
-// one cluster holds. Its memory is up to 40 MB for a categorical column of a million values.
+// one cluster holds.
 func (b *Baseline) Splitter() *Tally {
 	t := NewTally(b)
 	if b.Cluster != nil {
@@ -58,10 +80,35 @@ func (b *Baseline) Splitter() *Tally {
 	return t
 }
 
-// Keep takes over what a [Baseline.Splitter] has counted.
+// Keep takes over what a [Baseline.Splitter] has counted. Columns of which it counted
+// other rows than were frozen, as scores that lie elsewhere than the inputs, are in no
+// segment and no cluster.
 func (b *Baseline) Keep(t *Tally) {
 	b.Split = t.Split
-	for col := range t.solitary {
-		b.Cluster.Solitary[col] = t.solitary.rows(col)
+	for col := range b.Columns {
+		c, s := &b.Columns[col], &t.States[col]
+		if s.Rows != c.State.Rows || s.Missing != c.State.Missing || s.NaN != c.State.NaN || s.WrongType != c.State.WrongType || !slices.Equal(s.Cells, c.State.Cells) {
+			b.Split.clear(col, len(b.Columns))
+			continue
+		}
+		switch {
+		case t.solitary == nil || !c.newValues():
+		case t.solitary[col] == nil:
+			b.Cluster.Solitary[col] = c.State.Values()
+		default:
+			b.Cluster.Solitary[col] = t.solitary.rows(col)
+		}
+	}
+}
+
+// clear forgets a column.
+func (s *Split) clear(col, columns int) {
+	for _, parts := range s.Segments {
+		for i := col; i < len(parts); i += columns {
+			parts[i] = Part{Cells: make([]uint64, len(parts[i].Cells))}
+		}
+	}
+	if len(s.Clusters) > 0 {
+		clear(s.Clusters[col])
 	}
 }

@@ -105,10 +105,15 @@ The output depends on the rows alone: not on their order, nor on how they are sp
 	f.register(c)
 	c.Flags().StringVarP(&output, "output", "o", "-", "where the profile goes; - is standard output")
 	c.Flags().StringVar(&baseline, "baseline", "", "count on the cells of this baseline instead of freezing new ones")
-	c.Flags().StringSliceVar(&by.Segments, "segment", nil, "column whose frequent values are counted apart; up to three")
+	splitFlags(c, &by)
+	return c
+}
+
+// splitFlags say what a baseline is split by.
+func splitFlags(c *cobra.Command, by *profile.By) {
+	c.Flags().StringSliceVar(&by.Segments, "segment", nil, "column whose frequent values are counted apart for drift; up to three")
 	c.Flags().IntVar(&by.Values, "segments-max", 0, "values of a --segment column that are counted apart, at most 50 (default 20)")
 	c.Flags().StringVar(&by.Cluster, "cluster", "", "column whose equal values mark rows that depend on one another")
-	return c
 }
 
 func (a *app) profile(ctx context.Context, files []string, baseline, output string, o tables.Options) error {
