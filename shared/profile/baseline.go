@@ -204,7 +204,9 @@ func ParseBaseline(raw []byte) (*Baseline, error) {
 // CategoricalColumn freezes a categorical column from its counter.
 func CategoricalColumn(name string, counter *Counter, missing, wrongType uint64) Column {
 	c := Column{Name: name, Kind: Categorical, Distinct: uint64(counter.Distinct())}
-	c.N1, c.N2 = counter.Singles()
+	if !counter.Overflowed() { // else they are those of whichever values came first
+		c.N1, c.N2 = counter.Singles()
+	}
 	c.Identifier = counter.Overflowed() || 2*c.N1 > counter.rows
 	rows := counter.rows
 	if c.Identifier {

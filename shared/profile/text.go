@@ -92,6 +92,26 @@ func Decompress(r io.Reader) (io.ReadCloser, error) {
 // number of fields than the header is counted as malformed; text that is not CSV
 // at all, such as a quote that never closes, is an error that names the line.
 func CountCSV(ctx context.Context, r io.Reader, s Sink) (Report, error) {
+	rep, err := countCSV(ctx, r, s, 0)
+	return rep, after(rep.Rows, "CSV", err)
+}
+
+// rowError is what is wrong with a row, or reading it came to.
+type rowError struct{ error }
+
+func (e rowError) Unwrap() error { return e.error }
+
+// after says behind how many rows a row is wrong.
+func after(rows uint64, what string, err error) error {
+	var row rowError
+	if !errors.As(err, &row) {
+		return err
+	}
+	return fmt.Errorf("profile: after %d rows of the %s file: %w", rows, what, row.error)
+}
+
+// countCSV counts a part of a file, behind so many lines that are not in r.
+func countCSV(ctx context.Context, r io.Reader, s Sink, lines int) (Report, error) {
 	var rep Report
 	limited := &budget{r: r}
 	cr := csv.NewReader(limited)
@@ -120,10 +140,14 @@ func CountCSV(ctx context.Context, r io.Reader, s Sink) (Report, error) {
 			rep.fillAbsent(s)
 			return rep, nil
 		case err != nil:
-			return rep, fmt.Errorf("profile: after %d rows of the CSV file: %w", rep.Rows, err)
+			var syntax *csv.ParseError
+			if errors.As(err, &syntax) {
+				syntax.Line, syntax.StartLine = syntax.Line+lines, syntax.StartLine+lines
+			}
+			return rep, rowError{err}
 		case len(record) != width:
 			line, _ := cr.FieldPos(0)
-			rep.malformed(line, fmt.Sprintf("%d fields, the header has %d", len(record), width))
+			rep.malformed(line+lines, fmt.Sprintf("%d fields, the header has %d", len(record), width))
 			continue
 		}
 		for i, col := range columns {
@@ -211,13 +235,14 @@ func CountNDJSON(ctx context.Context, r io.Reader, s Sink) (Report, error) {
 	sink, next, done := rowSink(s)
 	rows := newObjectRows(sink)
 	rows.next = next
-	rep, err := rows.read(ctx, r)
+	rep, err := rows.read(ctx, r, 0)
 	done()
 	rep.Extra, rep.Absent = rows.columns()
-	return rep, err
+	return rep, after(rep.Rows, "NDJSON", err)
 }
 
-func (o *objectRows) read(ctx context.Context, r io.Reader) (Report, error) {
+// read counts a part of a file, behind so many lines that are not in r.
+func (o *objectRows) read(ctx context.Context, r io.Reader, lines int) (Report, error) {
 	var rep Report
 	sc := bufio.NewScanner(r)
 	sc.Buffer(make([]byte, 64<<10), MaxLine)
@@ -230,7 +255,7 @@ func (o *objectRows) read(ctx context.Context, r io.Reader) (Report, error) {
 			continue
 		}
 		if problem := o.count(text); problem != "" {
-			rep.malformed(line, problem)
+			rep.malformed(line+lines, problem)
 			continue
 		}
 		o.next()
@@ -240,7 +265,7 @@ func (o *objectRows) read(ctx context.Context, r io.Reader) (Report, error) {
 		if errors.Is(err, bufio.ErrTooLong) {
 			err = errLine
 		}
-		return rep, fmt.Errorf("profile: after %d rows of the NDJSON file: %w", rep.Rows, err)
+		return rep, rowError{err}
 	}
 	return rep, nil
 }

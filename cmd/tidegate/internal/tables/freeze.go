@@ -23,11 +23,12 @@ func (s *Set) Freeze(ctx context.Context, o Options) (*profile.Baseline, Report,
 		return nil, Report{}, err
 	}
 	parts := s.deal(specs, o.workers())
+	inside := max(1, o.workers()/len(parts))
 	built := make([]*part, len(parts))
 	err = each(ctx, o.workers(), len(parts), func(ctx context.Context, next func() (int, bool)) error {
 		for i, ok := next(); ok; i, ok = next() {
 			var err error
-			if built[i], err = s.build(ctx, parts[i]); err != nil {
+			if built[i], err = s.build(ctx, parts[i], inside); err != nil {
 				return err
 			}
 		}
@@ -98,6 +99,7 @@ func (s *Set) specs(ctx context.Context, o Options) ([]profile.Spec, []profile.L
 				return f.refused(err)
 			}
 			k := profile.NewKinds()
+			k.Workers = max(1, o.workers()/len(s.Files))
 			if err := k.Observe(ctx, f); err != nil {
 				return f.refused(err)
 			}
