@@ -21,6 +21,9 @@ func (r *Report) warn(job *Job) {
 	if job.Totals.Skewed > 0 {
 		warn("%s whose time was more than an hour from the time in the id; the id's was used", count(job.Totals.Skewed, UnitRecords))
 	}
+	if n, of := job.Totals.Repeated, job.Totals.Looked; n > 0 {
+		warn("about %.2g %% of the records came in more than one object and are counted more than once: %d of %d that were looked at", 100*float64(n)/float64(of), n, of)
+	}
 	if len(job.Strata) > 1 {
 		warn("the sampling rate changed within the window: rows are weighted by it, and count as %.0f", r.Rows.Effective)
 	}

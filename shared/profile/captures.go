@@ -98,7 +98,7 @@ type targetKey struct {
 // target is one version of one model.
 type target struct {
 	targetKey
-	index      uint64
+	mark       uint64    // of model and version, in identities
 	baseline   *Baseline // nil: nothing of it can be counted
 	digest     string
 	reason     string // why not
@@ -162,6 +162,9 @@ func (c *captures) line(number int, text []byte) error {
 	if err != nil {
 		return err
 	}
+	if id>>56 == 0 {
+		g.Sample = append(g.Sample, id)
+	}
 	if rec.first == 0 {
 		g.Requests++
 	}
@@ -195,7 +198,7 @@ func (c *captures) target(model string, version int) (t *target, problem string,
 	if registry.CheckName(model) != nil || registry.CheckVersion(version) != nil {
 		return nil, "model or version cannot be one", nil
 	}
-	t = &target{targetKey: targetKey{strings.Clone(model), version}, index: uint64(len(c.targets) + 1),
+	t = &target{targetKey: targetKey{strings.Clone(model), version}, mark: markOf(model, version),
 		groups: map[groupKey]*captured{}, leftOut: map[LeftOut]bool{}, extra: map[string]bool{}}
 	b, digest, err := c.baselines(c.ctx, t.model, version)
 	switch {
@@ -248,6 +251,7 @@ func (c *captures) documents(src Source) []Document {
 		}
 		for _, g := range t.groups {
 			d.Report.Rows += g.Rows
+			slices.Sort(g.Sample)
 			d.Groups = append(d.Groups, g.Group)
 		}
 		d.Duplicates += t.duplicates

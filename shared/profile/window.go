@@ -50,6 +50,7 @@ type Window struct {
 	strata   []Stratum // by Sampled
 	totals   Totals
 	first    string // source of Report.First
+	sample   map[uint64]struct{}
 }
 
 // Totals is what a window found beside the counts.
@@ -59,6 +60,9 @@ type Totals struct {
 	Errors     uint64 `json:"errors,omitempty"`
 	Duplicates uint64 `json:"duplicates,omitempty"`
 	Skewed     uint64 `json:"skewed,omitempty"`
+	// Of the records whose identities were kept, Looked in all, so many were in another source before.
+	Looked   uint64 `json:"looked,omitempty"`
+	Repeated uint64 `json:"repeated,omitempty"`
 	// Report is the sum of the profiles' reports; Rows are those of the window. What a profile left out is
 	// counted whole, also where only a part of its rows is in the window.
 	Report Report `json:"report"`
@@ -111,6 +115,15 @@ func (w *Window) add(g *Group) error {
 	s.Requests += g.Requests
 	s.Errors += g.Errors
 	s.Rows += g.Rows
+	for _, id := range g.Sample {
+		if w.totals.Looked++; w.sample == nil {
+			w.sample = map[uint64]struct{}{}
+		}
+		if _, ok := w.sample[id]; ok {
+			w.totals.Repeated++
+		}
+		w.sample[id] = struct{}{}
+	}
 	w.totals.Requests += g.Requests
 	w.totals.Errors += g.Errors
 	w.totals.Report.Rows += g.Rows

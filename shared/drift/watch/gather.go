@@ -225,6 +225,7 @@ func (g *gathered) job(ctx context.Context) (drift.Job, error) {
 	} else {
 		job.Version, job.Baseline, job.Digest, job.Strata = c.version, c.baseline, c.digest, c.all.Strata()
 		t := c.all.Totals()
+		job.Totals.Looked, job.Totals.Repeated = t.Looked, t.Repeated
 		job.Totals.Requests, job.Totals.Errors, job.Totals.Report.Rows = t.Requests, t.Errors, t.Report.Rows
 		job.Blocks = c.cut()
 		if g.model.policy.Cluster != drift.ClusterHour {
