@@ -83,7 +83,7 @@ func TestSegmentShiftsAreFound(t *testing.T) {
 // TestClusteredRows: twenty equal rows a customer. With the customer as the cluster the false alarms are what they
 // are said to be; as independent rows they are not.
 func TestClusteredRows(t *testing.T) {
-	const jobs = 100
+	const jobs = 60
 	for name, c := range map[string]struct {
 		cluster     Cluster
 		size        int // rows of a customer

@@ -48,8 +48,13 @@ func cut(r io.Reader, quotes bool, size int, take func(passage) error) error {
 			end = len(text)
 		} else {
 			text = slices.Grow(text, size)
-			n, err := io.ReadFull(r, text[len(text):len(text)+size])
-			text = text[:len(text)+n]
+			// Not io.ReadFull: its ErrUnexpectedEOF could not be told from that of a compressed text that is cut off.
+			var err error
+			for want := len(text) + size; len(text) < want && err == nil; {
+				var n int
+				n, err = r.Read(text[len(text):want])
+				text = text[:len(text)+n]
+			}
 			last, still := text[scanned:], quoted
 			at := lastEnd(last, quotes, &still)
 			if at >= 0 {
@@ -57,7 +62,7 @@ func cut(r io.Reader, quotes bool, size int, take func(passage) error) error {
 			}
 			scanned, quoted = len(text), still
 			switch {
-			case err == io.EOF || err == io.ErrUnexpectedEOF:
+			case err == io.EOF:
 				b.fail, end = io.EOF, len(text)
 			case err != nil:
 				b.fail, end = err, len(text)

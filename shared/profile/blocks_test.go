@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -104,6 +106,24 @@ func TestPartsOfEndlessLines(t *testing.T) {
 	}
 	if _, _, err := parts(t, NDJSON, []byte("{\"x\":1}\n{\"x\":\""+strings.Repeat("a", MaxLine)), b, 2, 1<<20); err == nil || !strings.Contains(err.Error(), "after 1 rows") {
 		t.Error(err)
+	}
+}
+
+// TestPartsOfTextThatIsCutOff: an error of the stream, an unexpected end above all, is not its end.
+func TestPartsOfTextThatIsCutOff(t *testing.T) {
+	b := tiny()
+	for _, cause := range []error{io.ErrUnexpectedEOF, errors.New("gone")} {
+		for _, size := range []int{1, 5, 1000} {
+			sinks := []Sink{NewTally(b), NewTally(b)}
+			rep, err := csvParts(context.Background(), io.MultiReader(strings.NewReader("x,c\n1,a\n2,b\n3"), failing{cause}), size, sinks)
+			if !errors.Is(err, cause) || rep.Rows != 2 || !strings.Contains(err.Error(), "after 2 rows") {
+				t.Errorf("CSV in blocks of %d: %d rows, %v", size, rep.Rows, err)
+			}
+			_, err = ndjsonParts(context.Background(), io.MultiReader(strings.NewReader("{\"x\":1}\n{"), failing{cause}), size, 2, func(w int) *objectRows { return newObjectRows(sinks[w]) })
+			if !errors.Is(err, cause) {
+				t.Errorf("NDJSON in blocks of %d: %v", size, err)
+			}
+		}
 	}
 }
 
