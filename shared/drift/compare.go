@@ -35,8 +35,15 @@ type Rules struct {
 	Columns      map[string]Tolerances `json:"columns,omitempty" validate:"dive"` // overrides
 	Off          []string              `json:"off,omitempty"`                     // columns that are reported and do not gate
 	DesignEffect float64               `json:"design_effect" validate:"gte=1"`
-	// DesignEffects are those of single columns, where they were measured.
-	DesignEffects map[string]float64 `json:"design_effects,omitempty"`
+	// DesignEffects are those of single columns, where they were measured, and ReferenceEffects those of the
+	// baseline's rows, where they are others.
+	DesignEffects    map[string]float64 `json:"design_effects,omitempty"`
+	ReferenceEffects map[string]float64 `json:"reference_effects,omitempty"`
+	// Solitary are, by column, the baseline's rows whose value one cluster alone has. Then clusters are what is
+	// drawn, and not rows: see [clustered].
+	Solitary map[string]uint64 `json:"solitary,omitempty"`
+	// Share of alpha that the gates of the columns have; 0 is all of it.
+	Share float64 `json:"share,omitempty" validate:"gte=0,lte=1"`
 }
 
 func (r *Rules) designEffect(column string) float64 {
@@ -44,6 +51,13 @@ func (r *Rules) designEffect(column string) float64 {
 		return e
 	}
 	return r.DesignEffect
+}
+
+func (r *Rules) referenceEffect(column string) float64 {
+	if e, ok := r.ReferenceEffects[column]; ok {
+		return e
+	}
+	return r.designEffect(column)
 }
 
 // DefaultRules are those of docs/statistics.md: at most 5 % of clean jobs alarm.
@@ -96,20 +110,17 @@ func (r *Result) Drifted() []string {
 // by column name; a column that the window lacks altogether counts as missing in
 // all of rows.
 func Compare(b *profile.Baseline, current map[string][]Stratum, rules Rules) (Result, error) {
-	l := level{alpha: rules.Alpha}
+	l := level{alpha: rules.Alpha, share: rules.Share}
 	for i := range b.Columns {
 		if !rules.off(b.Columns[i].Name) {
-			l.gates += len(gatesOf(&b.Columns[i]))
+			l.gates += len(gatesOf(rules.clustered(&b.Columns[i])))
 		}
 	}
 	out := Result{Alpha: rules.Alpha, Gates: l.gates}
-	if l.gates == 0 {
-		l.gates = 1 // every column is off: still reported
-	}
 	var answers []gate.Answer
 	for i := range b.Columns {
 		c := &b.Columns[i]
-		ref, err := NewSample(rules.designEffect(c.Name), Stratum{State: &c.State, P: 1})
+		ref, err := NewSample(rules.referenceEffect(c.Name), Stratum{State: &c.State, P: 1})
 		if err != nil {
 			return Result{}, err
 		}
@@ -120,7 +131,7 @@ func Compare(b *profile.Baseline, current map[string][]Stratum, rules Rules) (Re
 		if cur.Cells == nil {
 			cur.Cells = make([]float64, c.CellCount())
 		}
-		r := compareColumn(c, &ref, &cur, rules.tolerances(c.Name), l)
+		r := compareColumn(rules.clustered(c), &ref, &cur, rules.tolerances(c.Name), l)
 		r.Gating = r.Gating && !rules.off(c.Name)
 		r.Measures = measure(c, current[c.Name], &ref, &cur)
 		if r.Gating {
@@ -164,24 +175,7 @@ func gatesOf(c *profile.Column) []string {
 func compareColumn(c *profile.Column, ref, cur *Sample, tol Tolerances, l level) ColumnResult {
 	r := ColumnResult{Name: c.Name, Kind: c.Kind, Score: c.Score}
 	for _, name := range gatesOf(c) {
-		var g Gate
-		switch name {
-		case GateNumeric:
-			t := tol.Numeric
-			if c.Score {
-				t = tol.Score
-			}
-			g = numericGate(c, ref, cur, t, l)
-		case GateCategorical:
-			g = categoricalGate(c, ref, cur, tol.Categorical, l)
-		case GateUnseen:
-			g = unseenGate(c, ref, cur, tol.Unseen, l)
-		case GateMissing:
-			g = shareGate(name, cur.Missing, cur.Rows, ref.Missing, ref.Rows, tol.Missing, l)
-		case GateWrongType:
-			g = shareGate(name, cur.WrongType, cur.Rows, ref.WrongType, ref.Rows, tol.WrongType, l)
-		}
-		r.Gates = append(r.Gates, g)
+		r.Gates = append(r.Gates, gateOf(name, c, ref, cur, tol, l))
 	}
 	r.Gating = len(r.Gates) > 0
 	r.Verdict = verdictOf(answerOf(r.Gates))
@@ -195,6 +189,25 @@ func compareColumn(c *profile.Column, ref, cur *Sample, tol Tolerances, l level)
 		r.Note = "an identifier: its values hardly repeat, so only missing values and types are compared"
 	}
 	return r
+}
+
+// gateOf judges one of the gates of a column.
+func gateOf(name string, c *profile.Column, ref, cur *Sample, tol Tolerances, l level) Gate {
+	switch name {
+	case GateNumeric:
+		t := tol.Numeric
+		if c.Score {
+			t = tol.Score
+		}
+		return numericGate(c, ref, cur, t, l)
+	case GateCategorical:
+		return categoricalGate(c, ref, cur, tol.Categorical, l)
+	case GateUnseen:
+		return unseenGate(c, ref, cur, tol.Unseen, l)
+	case GateMissing:
+		return shareGate(name, cur.Missing, cur.Rows, ref.Missing, ref.Rows, tol.Missing, l)
+	}
+	return shareGate(name, cur.WrongType, cur.Rows, ref.WrongType, ref.Rows, tol.WrongType, l)
 }
 
 func answerOf(gates []Gate) gate.Answer {

@@ -1,6 +1,7 @@
 package drift
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 
@@ -46,17 +47,21 @@ type Gate struct {
 	RowsNeeded int64 `json:"rows_needed,omitempty"`
 }
 
-// level is the error budget of a job: T gates share alpha on the side of drift.
+// level is the error budget of a job: T gates share alpha, or a share of it, on the side of drift.
 type level struct {
 	alpha float64
 	gates int
+	share float64 // of alpha; 0 is all of it
 }
 
-func (l level) c() float64  { return math.Sqrt(math.Log(2*float64(l.gates)/l.alpha) / 2) }
+// each is what one of the gates has.
+func (l level) each() float64 { return l.alpha * cmp.Or(l.share, 1) / float64(max(l.gates, 1)) }
+
+func (l level) c() float64  { return math.Sqrt(math.Log(2/l.each()) / 2) }
 func (l level) c1() float64 { return math.Sqrt(math.Log(1/l.alpha) / 2) }
 
 // z is the two-sided normal quantile at alpha/T/cells; z1 at alpha.
-func (l level) z(cells int) float64 { return stat.Z(1 - l.alpha/float64(2*l.gates*cells)) }
+func (l level) z(cells int) float64 { return stat.Z(1 - l.each()/float64(2*cells)) }
 func (l level) z1() float64         { return stat.Z(1 - l.alpha/2) }
 
 // judge makes a gate of an interval. n is the number of rows of the window that bear on it.
@@ -164,11 +169,14 @@ func fewCells(c *profile.Column, ref, cur *Sample, z float64) cells {
 // categoricalGate compares shares of cells: total variation less what chance
 // alone gives it, and the largest change of a single cell.
 func categoricalGate(c *profile.Column, ref, cur *Sample, tolerance float64, l level) Gate {
-	n, m := ref.N(), cur.N()
+	return sharesGate(c, discounted(c, ref, cur, l.z(1)), ref.N(), cur.N(), tolerance, l)
+}
+
+// sharesGate is categoricalGate on given cells, of n and m effective rows with a value.
+func sharesGate(c *profile.Column, k cells, n, m, tolerance float64, l level) Gate {
 	if m == 0 {
 		return undecided(GateCategorical, tolerance, "no row of the window holds a value")
 	}
-	k := discounted(c, ref, cur, l.z(1))
 	t := stat.TotalVariation(k.ref, k.cur)
 	spread := math.Sqrt(harmonic(n, m))
 	chance := expectedTotalVariation(k.ref, k.cur)

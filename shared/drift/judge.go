@@ -73,7 +73,7 @@ func Judge(job Job) (*Report, error) {
 func strataOf(b *profile.Baseline, strata []profile.Stratum) (map[string][]Stratum, error) {
 	out := make(map[string][]Stratum, len(b.Columns))
 	for i := range strata {
-		if err := b.Fits(strata[i].Columns); err != nil {
+		if err := b.Fits(strata[i].Columns, strata[i].Split); err != nil {
 			return nil, err
 		}
 		for k := range b.Columns {
@@ -92,12 +92,28 @@ func (r *Report) compare(job *Job) error {
 	}
 	rules, off := job.Policy.Rules(b, current)
 	rules.DesignEffect = job.Policy.DesignEffect
-	rules.DesignEffects = job.measuredEffects()
+	rules.DesignEffects, rules.ReferenceEffects = job.measuredEffects()
+	if rules.ReferenceEffects != nil {
+		rules.Solitary = map[string]uint64{}
+		for i, rows := range b.Cluster.Solitary {
+			rules.Solitary[b.Columns[i].Name] = rows
+		}
+	}
+	if len(job.cuts()) > 0 {
+		rules.Share = 0.5 // the segments have the other half
+		if r.Segments, r.SegmentGates, err = job.segments(&rules); err != nil {
+			return fault.Wrap(err, fault.FailedPrecondition, "the segments cannot be compared with the baseline: %v", err)
+		}
+		r.DriftedSegments = driftedSegments(r.Segments)
+	}
 	result, err := Compare(b, current, rules)
 	if err != nil {
 		return fault.Wrap(err, fault.FailedPrecondition, "the counts cannot be compared with the baseline: %v", err)
 	}
 	r.Verdict, r.Gates, r.Drifted = result.Verdict, result.Gates, result.Drifted()
+	if len(r.DriftedSegments) > 0 {
+		r.Verdict = Drifted
+	}
 	weight, squares := 0.0, 0.0
 	for i := range job.Strata {
 		n, w := float64(job.Strata[i].Rows), 1/job.Strata[i].Sampled
@@ -115,6 +131,9 @@ func (r *Report) compare(job *Job) error {
 		column.Off = off[c.Name]
 		if e := rules.designEffect(c.Name); e != 1 {
 			column.DesignEffect = round(e)
+		}
+		if e := rules.referenceEffect(c.Name); e != rules.designEffect(c.Name) {
+			column.ReferenceEffect = round(e)
 		}
 		if column.Gating && column.Verdict == NotEnoughData {
 			r.Undecided = append(r.Undecided, c.Name)
@@ -162,19 +181,6 @@ func (r *Report) needed() int64 {
 	return most
 }
 
-// measuredEffects are the design effects by column that the blocks show.
-func (job *Job) measuredEffects() map[string]float64 {
-	if job.Policy.Cluster == "" {
-		return nil
-	}
-	out := map[string]float64{}
-	for i := range job.Baseline.Columns {
-		c := &job.Baseline.Columns[i]
-		out[c.Name], _ = designEffect(c, blockCells(i, c.CellCount(), job.Blocks))
-	}
-	return out
-}
-
 // leaveOut lists the caller's findings and those of the profiles, sorted.
 func (r *Report) leaveOut(job *Job) {
 	r.LeftOut = append(r.LeftOut, job.LeftOut...)
@@ -219,10 +225,14 @@ func (r *Report) sentence(noBaseline bool) string {
 		return fmt.Sprintf("Not judged: none of the %s belongs to a version with a baseline.", count(r.Rows.In, UnitRows))
 	case r.Rows.Compared == 0:
 		return "Not enough data: there are no rows to compare."
+	case len(r.Drifted) == 0 && len(r.DriftedSegments) > 0:
+		return fmt.Sprintf("Drift within segments alone (%s), over %s.", list(r.DriftedSegments), compared)
 	case r.Verdict == Drifted && len(r.Drifted) == 1:
-		return fmt.Sprintf("Drift in %q, over %s.", r.Drifted[0], compared)
+		return fmt.Sprintf("Drift in %q%s, over %s.", r.Drifted[0], r.within(), compared)
 	case r.Verdict == Drifted:
-		return fmt.Sprintf("Drift in %d columns (%s), over %s.", len(r.Drifted), list(r.Drifted), compared)
+		return fmt.Sprintf("Drift in %d columns (%s)%s, over %s.", len(r.Drifted), list(r.Drifted), r.within(), compared)
+	case r.Verdict == NoDrift && len(r.Segments) > 0:
+		return fmt.Sprintf("No drift: every gating column stays within its tolerance, and no segment shows drift, over %s.", compared)
 	case r.Verdict == NoDrift:
 		return fmt.Sprintf("No drift: every gating column stays within its tolerance, over %s.", compared)
 	case r.Gates == 0:
@@ -231,6 +241,14 @@ func (r *Report) sentence(noBaseline bool) string {
 		return fmt.Sprintf("Not enough data: %s %s not decide %s; about %d would, if the distances stay as they are.", compared, do, list(r.Undecided), r.RowsNeeded)
 	}
 	return fmt.Sprintf("Not enough data: %s %s not decide %s.", compared, do, list(r.Undecided))
+}
+
+// within names the segments that drift, behind the columns.
+func (r *Report) within() string {
+	if len(r.DriftedSegments) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" and within segments (%s)", list(r.DriftedSegments))
 }
 
 // list writes at most five names.

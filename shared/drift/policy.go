@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tidegate/tidegate/shared/fault"
+	"github.com/tidegate/tidegate/shared/profile"
 	"github.com/tidegate/tidegate/shared/validate"
 )
 
@@ -31,8 +32,21 @@ type Policy struct {
 	LatenessMinutes int                     `json:"lateness_minutes" validate:"gte=0,lte=10080"` // after the end of a window, until it is judged
 	Debounce        Debounce                `json:"debounce"`
 	DesignEffect    float64                 `json:"design_effect" validate:"gte=1"`
-	// Cluster is the time block whose dependence the window itself shows: "hour" or "day" of the record's ts.
-	Cluster Cluster `json:"cluster,omitempty" validate:"omitempty,oneof=hour day"`
+	// Cluster names the rows that may depend on one another: those of an hour or a day of the record's ts, or those
+	// with one value of a column. The design effect is measured between them.
+	Cluster Cluster `json:"cluster,omitempty" validate:"max=200"`
+	// Segments are columns; the rows with each of their frequent values are compared apart, at most MaxSegments of them.
+	Segments    []string `json:"segments,omitempty" validate:"max=3,unique,dive,required,max=200"`
+	MaxSegments int      `json:"max_segments,omitempty" validate:"gte=0,lte=50"`
+}
+
+// By is what a baseline has to be split by for the policy.
+func (p *Policy) By() profile.By {
+	by := profile.By{Segments: p.Segments, Values: p.MaxSegments}
+	if p.Cluster.Column() {
+		by.Cluster = string(p.Cluster)
+	}
+	return by
 }
 
 // ColumnPolicy is what a policy says of one column. Tolerances are complete: what
@@ -63,17 +77,14 @@ func ParsePolicy(raw []byte) (Policy, error) {
 		return p, nil
 	}
 	columns := map[string]json.RawMessage{}
-	var tolerances, debounce, segments json.RawMessage
+	var tolerances, debounce json.RawMessage
 	bad := validate.Object(what, raw, "", validate.Fields{
 		"alpha": &p.Alpha, "tolerances": &tolerances, "columns": &columns, "window_minutes": &p.WindowMinutes,
 		"lateness_minutes": &p.LatenessMinutes, "debounce": &debounce, "design_effect": &p.DesignEffect,
-		"cluster": &p.Cluster, "segments": &segments,
+		"cluster": &p.Cluster, "segments": &p.Segments, "max_segments": &p.MaxSegments,
 	})
 	bad = append(bad, p.Tolerances.read(tolerances, "tolerances")...)
 	bad = append(bad, readDebounce(&p.Debounce, debounce)...)
-	if segments != nil {
-		bad = append(bad, fault.Violation{Path: "segments", Problem: "cannot be judged apart yet: register a model for each, or leave the field out"})
-	}
 	for _, name := range slices.Sorted(maps.Keys(columns)) {
 		c, faults := p.column(columns[name], "columns["+validate.Cut(name)+"]")
 		bad = append(bad, faults...)
@@ -102,6 +113,9 @@ func (p *Policy) Check() error {
 	}
 	if p.Cluster == ClusterHour && p.WindowMinutes < leastBlocks*60 {
 		bad = append(bad, fault.Violation{Path: "cluster", Problem: fmt.Sprintf("by hour needs windows of at least %d hours", leastBlocks)})
+	}
+	if p.MaxSegments != 0 && len(p.Segments) == 0 {
+		bad = append(bad, fault.Violation{Path: "max_segments", Problem: "has no effect without segments, the columns whose values are compared apart"})
 	}
 	if p.Cluster != "" && p.DesignEffect != 1 {
 		bad = append(bad, fault.Violation{Path: "design_effect", Problem: "must not be set together with cluster, which measures it"})

@@ -22,9 +22,10 @@ func TestPolicyDefaults(t *testing.T) {
 
 func TestPolicyFields(t *testing.T) {
 	got, err := ParsePolicy([]byte(`{"alpha":0.01,"tolerances":{"numeric":0.2},"columns":{"x":{"gate":false},"y":{"tolerances":{"missing":0.3}}},
-		"window_minutes":10080,"lateness_minutes":0,"debounce":{"need":3,"of":4},"design_effect":2.5}`))
+		"window_minutes":10080,"lateness_minutes":0,"debounce":{"need":3,"of":4},"design_effect":2.5,"segments":["carrier","dest"],"max_segments":9}`))
 	want := DefaultPolicy()
 	want.Alpha, want.Tolerances.Numeric, want.WindowMinutes, want.LatenessMinutes, want.Debounce, want.DesignEffect = 0.01, 0.2, 10080, 0, Debounce{Need: 3, Of: 4}, 2.5
+	want.Segments, want.MaxSegments = []string{"carrier", "dest"}, 9
 	y := want.Tolerances
 	y.Missing = 0.3
 	no := false
@@ -37,7 +38,7 @@ func TestPolicyFields(t *testing.T) {
 // TestPolicyFaults: all at once, by path, without a value.
 func TestPolicyFaults(t *testing.T) {
 	_, err := ParsePolicy([]byte(`{"alpha":7,"tolerances":{"numeric":"s3cret","psi":1},"columns":{"x":{"gate":"s3cret"},"y":3,"z":{"tolerances":{"missing":5}}},
-		"window_minutes":7,"lateness_minutes":-1,"debounce":{"need":1,"of":2},"segments":["carrier"],"bins":20,"cluster":"tailnum"}`))
+		"window_minutes":7,"lateness_minutes":-1,"debounce":{"need":1,"of":2},"segments":["carrier","carrier"],"max_segments":51,"bins":20,"cluster":7}`))
 	var f *fault.Error
 	if !errors.As(err, &f) || f.Kind != fault.InvalidArgument {
 		t.Fatal(err)
@@ -50,13 +51,14 @@ func TestPolicyFaults(t *testing.T) {
 		}
 	}
 	for _, path := range []string{"alpha", "tolerances.numeric", "tolerances.psi", "columns[x].gate", "columns[y]", "columns[z].tolerances.missing", "window_minutes",
-		"lateness_minutes", "debounce", "segments", "bins", "cluster"} {
+		"lateness_minutes", "debounce", "segments", "max_segments", "bins", "cluster"} {
 		if got[path] == "" {
 			t.Errorf("%s is not told: %v", path, got)
 		}
 	}
 	for raw, want := range map[string]string{`[]`: "drift must be a JSON object", `{`: "drift must be a JSON object", `{"window_minutes":2000}`: "window_minutes",
-		`{"cluster":"day"}`: "cluster", `{"cluster":"hour","design_effect":2}`: "design_effect", `{"debounce":{"need":20,"of":31}}`: "debounce"} {
+		`{"cluster":"day"}`: "cluster", `{"cluster":"hour","design_effect":2}`: "design_effect", `{"debounce":{"need":20,"of":31}}`: "debounce", `{"cluster":"tailnum","design_effect":2}`: "design_effect",
+		`{"segments":["a","b","c","d"]}`: "segments", `{"segments":[""]}`: "segments", `{"segments":"carrier"}`: "segments", `{"max_segments":5}`: "max_segments"} {
 		if _, err := ParsePolicy([]byte(raw)); !fault.Is(err, fault.InvalidArgument) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", raw, err)
 		}

@@ -27,6 +27,8 @@ type Report struct {
 	// Drifted are the gating columns with the verdict drift, Undecided those without enough data.
 	Drifted   []string `json:"drifted,omitempty"`
 	Undecided []string `json:"undecided,omitempty"`
+	// DriftedSegments are the segments with the verdict drift ("carrier=UA"). Others decide nothing.
+	DriftedSegments []string `json:"drifted_segments,omitempty"`
 	// RowsNeeded is the number of rows of a window that would decide every undecided column whose
 	// distance stays as it is; 0 when nothing is undecided or no window decides.
 	RowsNeeded int64 `json:"rows_needed,omitempty"`
@@ -43,10 +45,13 @@ type Report struct {
 	Baseline BaselineRef `json:"baseline"`
 	Alpha    float64     `json:"alpha"`
 	Gates    int         `json:"gates"` // over which alpha was divided
-	Columns  []Column    `json:"columns"`
-	New      []string    `json:"new_columns,omitempty"`    // of the window, unknown to the baseline
-	Absent   []string    `json:"absent_columns,omitempty"` // of the baseline, in some source of the window not there
-	Policy   Policy      `json:"policy"`
+	// SegmentGates are those of the segments: then half of alpha was divided over Gates, half over these.
+	SegmentGates int             `json:"segment_gates,omitempty"`
+	Columns      []Column        `json:"columns"`
+	Segments     []SegmentColumn `json:"segments,omitempty"`
+	New          []string        `json:"new_columns,omitempty"`    // of the window, unknown to the baseline
+	Absent       []string        `json:"absent_columns,omitempty"` // of the baseline, in some source of the window not there
+	Policy       Policy          `json:"policy"`
 }
 
 // Rows counts what went in. In is Compared and all that was left out in the unit "rows".
@@ -108,6 +113,8 @@ type Column struct {
 	Current      Side         `json:"current"`
 	Distribution Distribution `json:"distribution"`
 	DesignEffect float64      `json:"design_effect,omitempty"` // when it is not 1
+	// ReferenceEffect is that of the baseline's rows, where it is another.
+	ReferenceEffect float64 `json:"reference_design_effect,omitempty"`
 }
 
 // Side counts one side of a column. Rows are as they came, not weighted.
@@ -131,7 +138,8 @@ type Past struct {
 	Verdict  Verdict            `json:"verdict"`
 	Columns  map[string]Verdict `json:"columns"` // gating ones
 	// Unscored are the scores that no row of the window had: they keep their standing.
-	Unscored []string `json:"unscored,omitempty"`
+	Unscored []string           `json:"unscored,omitempty"`
+	Segments map[string]Verdict `json:"segments,omitempty"`
 }
 
 // StandingChange is the standing of the model without and with this report.
@@ -157,6 +165,15 @@ func (r *Report) Past() Past {
 			p.Columns[c.Name] = c.Verdict
 		case c.Off == offNoScores:
 			p.Unscored = append(p.Unscored, c.Name)
+		}
+	}
+	for i := range r.Segments {
+		for k := range r.Segments[i].Values {
+			if p.Segments == nil {
+				p.Segments = map[string]Verdict{}
+			}
+			s := &r.Segments[i].Values[k]
+			p.Segments[SegmentName(r.Segments[i].Column, s.Name)] = s.Verdict
 		}
 	}
 	return p

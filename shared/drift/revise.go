@@ -8,6 +8,8 @@ import (
 	"reflect"
 	"slices"
 	"time"
+
+	"github.com/tidegate/tidegate/shared/profile"
 )
 
 // warn says what a reader of the verdict should know.
@@ -19,13 +21,17 @@ func (r *Report) warn(job *Job) {
 	if job.Totals.Skewed > 0 {
 		warn("%s whose time was more than an hour from the time in the id; the id's was used", count(job.Totals.Skewed, UnitRecords))
 	}
+	if n, of := job.Totals.Repeated, job.Totals.Looked; n > 0 {
+		warn("about %.2g %% of the records came in more than one object and are counted more than once: %d of %d that were looked at", 100*float64(n)/float64(of), n, of)
+	}
 	if len(job.Strata) > 1 {
 		warn("the sampling rate changed within the window: rows are weighted by it, and count as %.0f", r.Rows.Effective)
 	}
 	if job.Baseline == nil {
 		return
 	}
-	if job.Policy.Cluster != "" && len(job.Blocks) < leastBlocks {
+	r.warnSplits(job, warn)
+	if c := job.Policy.Cluster; c != "" && !c.Column() && len(job.Blocks) < leastBlocks {
 		warn("the window has %d blocks by %s, and ten are needed to measure their dependence: rows are taken as independent", len(job.Blocks), job.Policy.Cluster)
 	}
 	if len(job.Days) >= leastBlocks {
@@ -44,6 +50,35 @@ func (r *Report) warn(job *Job) {
 	}
 	if rate := float64(r.Rows.Errors) / math.Max(1, float64(r.Rows.Requests)); rate > 0.05 {
 		warn("%.0f %% of the requests failed; their rows are not known", 100*rate)
+	}
+}
+
+// warnSplits says what the policy names and the baseline's or the window's counts are not split by.
+func (r *Report) warnSplits(job *Job, warn func(format string, args ...any)) {
+	const again = "register the version again with it, as a new one"
+	have := map[string]bool{}
+	for _, k := range job.cuts() {
+		have[job.Baseline.Segments[k].Column] = true
+	}
+	for _, name := range job.Policy.Segments {
+		if !have[name] {
+			warn("there are no segments by %q: the baseline was made without them; %s", profile.Cut(name), again)
+		}
+	}
+	column := job.Policy.Cluster.Column()
+	if column && !job.clustered() {
+		warn("rows with the same %q are taken as independent: the baseline was made without that cluster column; %s", profile.Cut(string(job.Policy.Cluster)), again)
+	}
+	if !column && len(have) == 0 {
+		return
+	}
+	var rows, split uint64
+	for i := range job.Strata {
+		rows += job.Strata[i].Rows
+		split += job.Baseline.SplitRows(job.Strata[i].Split)
+	}
+	if split < rows && (job.clustered() || len(have) > 0) {
+		warn("%d of %s are in no segment and no cluster: their profiles were counted without them, or their records do not hold the column", rows-split, count(rows, UnitRows))
 	}
 }
 
@@ -80,6 +115,9 @@ func (r *Report) supersede(old *Report) {
 		if was, ok := before[c.Name]; ok && was != c.Verdict {
 			change("column %q is %s instead of %s", c.Name, Words(c.Verdict), Words(was))
 		}
+	}
+	if !slices.Equal(old.DriftedSegments, r.DriftedSegments) {
+		change("drift is in %d segments instead of %d", len(r.DriftedSegments), len(old.DriftedSegments))
 	}
 	if len(s.Changes) == 0 {
 		change("the counts differ, no verdict does")
@@ -126,7 +164,7 @@ func (r *Report) stand(job *Job) {
 func fold(latest map[string]Past, d Debounce) Standing {
 	var windows []WindowVerdict
 	for _, p := range recent(latest) {
-		windows = append(windows, WindowVerdict{Window: p.Window, Rows: p.Rows, Columns: p.Columns, Unscored: p.Unscored})
+		windows = append(windows, WindowVerdict{Window: p.Window, Rows: p.Rows, Columns: p.Columns, Unscored: p.Unscored, Segments: p.Segments})
 	}
 	return Fold(windows, d)
 }

@@ -30,19 +30,25 @@ type WindowVerdict struct {
 	Columns map[string]Verdict `json:"columns"`
 	// Unscored are columns of which the window holds nothing, as a batch without scores does: it says nothing of them,
 	// and they stay as they are.
-	Unscored []string `json:"unscored,omitempty"`
+	Unscored []string           `json:"unscored,omitempty"`
+	Segments map[string]Verdict `json:"segments,omitempty"`
 }
 
-// Standing is the state of a model and of its gating columns.
+// Standing is the state of a model, of its gating columns, and of its segments.
 type Standing struct {
-	Model   State            `json:"model"`
-	Columns map[string]State `json:"columns"`
+	Model    State            `json:"model"`
+	Columns  map[string]State `json:"columns"`
+	Segments map[string]State `json:"segments,omitempty"`
 }
 
 // Drifted are the columns in the state drift, sorted.
-func (s *Standing) Drifted() []string {
-	var names []string
-	for name, state := range s.Columns {
+func (s *Standing) Drifted() []string { return drifted(s.Columns) }
+
+// DriftedSegments are the segments in the state drift, sorted.
+func (s *Standing) DriftedSegments() []string { return drifted(s.Segments) }
+
+func drifted(of map[string]State) (names []string) {
+	for name, state := range of {
 		if state == StateDrift {
 			names = append(names, name)
 		}
@@ -52,9 +58,10 @@ func (s *Standing) Drifted() []string {
 }
 
 // Changed says whether the step from before to s is worth an event: the model's
-// state or its set of drifted columns is another.
+// state or its set of drifted columns or segments is another.
 func (s *Standing) Changed(before *Standing) bool {
-	return s.Model != before.Model || !slices.Equal(s.Drifted(), before.Drifted())
+	return s.Model != before.Model || !slices.Equal(s.Drifted(), before.Drifted()) ||
+		!slices.Equal(s.DriftedSegments(), before.DriftedSegments())
 }
 
 // Fold computes the standing after windows, in whatever order they are given; of
@@ -63,27 +70,35 @@ func (s *Standing) Changed(before *Standing) bool {
 // when enough of its last windows agree.
 func Fold(windows []WindowVerdict, d Debounce) Standing {
 	ordered := standing.Closed(windows, func(w *WindowVerdict) (string, uint64) { return w.Window, w.Rows })
-	history := map[string][]gate.Answer{}
-	out := Standing{Model: StateUnknown, Columns: map[string]State{}}
-	for _, w := range ordered {
-		for name, v := range w.Columns {
+	out := Standing{Columns: foldEach(ordered, d, func(w *WindowVerdict) map[string]Verdict { return w.Columns })}
+	if segments := foldEach(ordered, d, func(w *WindowVerdict) map[string]Verdict { return w.Segments }); len(segments) > 0 {
+		out.Segments = segments
+	}
+	out.Model = model(out.Columns, out.Segments)
+	return out
+}
+
+// foldEach folds what the windows, in their order, say of each name. Only the names that the newest one has count.
+func foldEach(ordered []WindowVerdict, d Debounce, of func(*WindowVerdict) map[string]Verdict) map[string]State {
+	history, out := map[string][]gate.Answer{}, map[string]State{}
+	for i := range ordered {
+		for name, v := range of(&ordered[i]) {
 			h := append(history[name], answers[v])
 			if len(h) > d.Of {
 				h = h[1:]
 			}
 			history[name] = h
-			out.Columns[name] = states[d.Next(standings[out.Columns[name]], h)]
+			out[name] = states[d.Next(standings[out[name]], h)]
 		}
 	}
-	if len(ordered) > 0 { // only the columns that the newest window gates on count
+	if len(ordered) > 0 {
 		newest := &ordered[len(ordered)-1]
-		for name := range out.Columns {
-			if _, ok := newest.Columns[name]; !ok && !slices.Contains(newest.Unscored, name) {
-				delete(out.Columns, name)
+		for name := range out {
+			if _, ok := of(newest)[name]; !ok && !slices.Contains(newest.Unscored, name) {
+				delete(out, name)
 			}
 		}
 	}
-	out.Model = model(out.Columns)
 	return out
 }
 
@@ -94,7 +109,11 @@ var (
 	standings = map[State]gate.Answer{StateDrift: gate.Yes, StateOK: gate.No, StateUnknown: gate.Unknown}
 )
 
-func model(columns map[string]State) State {
+// model is drift where a column or a segment is, ok where all columns are: a segment does not have to prove it.
+func model(columns, segments map[string]State) State {
+	if len(drifted(segments)) > 0 {
+		return StateDrift
+	}
 	ok := 0
 	for _, s := range columns {
 		switch s {

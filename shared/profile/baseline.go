@@ -6,8 +6,12 @@ import (
 	"math"
 )
 
-// BaselineVersion is the format of baseline.json that this package writes.
-const BaselineVersion = 1
+// BaselineVersion is the format of baseline.json that this package writes, and
+// SplitBaselineVersion that of one whose rows are split. It reads both.
+const (
+	BaselineVersion      = 1
+	SplitBaselineVersion = 2
+)
 
 // Kind is how a column is counted.
 type Kind string
@@ -87,6 +91,10 @@ type Baseline struct {
 	V       int      `json:"v"`
 	Rows    uint64   `json:"rows"`
 	Columns []Column `json:"columns"`
+	// What rows are split by, and the baseline's own rows, split. See [Baseline.SplitBy].
+	Segments []Segmentation `json:"segments,omitempty"`
+	Cluster  *Clustering    `json:"cluster,omitempty"`
+	Split    *Split         `json:"split,omitempty"`
 }
 
 // Column returns the column of that name.
@@ -171,8 +179,8 @@ func ParseBaseline(raw []byte) (*Baseline, error) {
 	if err := json.Unmarshal(raw, &b); err != nil {
 		return nil, fmt.Errorf("profile: baseline: %w", err)
 	}
-	if b.V != BaselineVersion {
-		return nil, fmt.Errorf("profile: baseline of format %d; this program reads %d", b.V, BaselineVersion)
+	if b.V != BaselineVersion && b.V != SplitBaselineVersion {
+		return nil, fmt.Errorf("profile: baseline of format %d; this program reads up to %d", b.V, SplitBaselineVersion)
 	}
 	seen := map[string]bool{}
 	for _, c := range b.Columns {
@@ -181,13 +189,24 @@ func ParseBaseline(raw []byte) (*Baseline, error) {
 		}
 		seen[c.Name] = true
 	}
+	if b.V == BaselineVersion && (b.splits() || b.Split != nil) || b.V == SplitBaselineVersion && (!b.splits() || b.Split == nil) {
+		return nil, fmt.Errorf("profile: baseline of format %d: splits belong to format %d", b.V, SplitBaselineVersion)
+	}
+	if err := b.bind(); err != nil {
+		return nil, err
+	}
+	if err := b.Split.fits(&b); err != nil {
+		return nil, fmt.Errorf("profile: the split of the baseline does not fit its columns")
+	}
 	return &b, nil
 }
 
 // CategoricalColumn freezes a categorical column from its counter.
 func CategoricalColumn(name string, counter *Counter, missing, wrongType uint64) Column {
 	c := Column{Name: name, Kind: Categorical, Distinct: uint64(counter.Distinct())}
-	c.N1, c.N2 = counter.Singles()
+	if !counter.Overflowed() { // else they are those of whichever values came first
+		c.N1, c.N2 = counter.Singles()
+	}
 	c.Identifier = counter.Overflowed() || 2*c.N1 > counter.rows
 	rows := counter.rows
 	if c.Identifier {

@@ -88,6 +88,18 @@ func FuzzParseBaseline(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(raw)
+	split, err := NewBuilder([]Spec{{Name: "c", Kind: Categorical}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	split.Text(0, "a", 60)
+	split.Text(0, "b", 60)
+	b := split.Freeze(120)
+	if err := b.SplitBy(By{Segments: []string{"c"}, Cluster: "c"}); err != nil {
+		f.Fatal(err)
+	}
+	b.Keep(b.Splitter())
+	f.Add(mustJSON(f, b))
 	f.Add([]byte(`{"v":1,"columns":[{"name":"a","kind":"numeric","upper":[1],"state":{"cells":[0,0],"sum":"0","squares":"0"}}]}`))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		b, err := ParseBaseline(raw)
@@ -101,6 +113,12 @@ func FuzzParseBaseline(f *testing.F) {
 			} else {
 				c.Cells.Index("a")
 			}
+		}
+		if t := NewTally(b); t.Split != nil { // whatever was read can be counted on
+			for i := range b.Columns {
+				t.attribute(i, &values{codes: []uint16{codeMissing, codeWrong, codeNaN, 0}}, &keys{segments: make([][]uint8, len(b.Segments)), groups: []uint8{0, 1, 2, 3}}, 0)
+			}
+			_ = t.Split.merge(b.Split)
 		}
 	})
 }

@@ -2,6 +2,7 @@ package profile
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 )
 
@@ -96,6 +97,26 @@ func (b *Builder) WrongType(col int, n uint64) {
 		return
 	}
 	b.gone[col].WrongType += n
+}
+
+// Merge adds o, a builder of the same columns. o must not be used afterwards.
+func (b *Builder) Merge(o *Builder) error {
+	if !slices.Equal(b.specs, o.specs) {
+		return fmt.Errorf("profile: builders of different columns cannot be merged")
+	}
+	for i := range b.specs {
+		if b.numbers[i] != nil {
+			if err := b.numbers[i].Merge(o.numbers[i]); err != nil {
+				return err
+			}
+		} else {
+			b.texts[i].Merge(o.texts[i])
+		}
+		b.gone[i].Missing += o.gone[i].Missing
+		b.gone[i].WrongType += o.gone[i].WrongType
+		b.gone[i].NaN += o.gone[i].NaN
+	}
+	return nil
 }
 
 // Freeze makes the baseline of what was counted. rows is the number of rows, for

@@ -86,6 +86,8 @@ type captures struct {
 	seen      map[uint64]struct{}
 	rep       Report // of the object
 	bytes     int    // of all groups
+	values    values
+	keys      keys
 }
 
 type targetKey struct {
@@ -96,7 +98,7 @@ type targetKey struct {
 // target is one version of one model.
 type target struct {
 	targetKey
-	index      uint64
+	mark       uint64    // of model and version, in identities
 	baseline   *Baseline // nil: nothing of it can be counted
 	digest     string
 	reason     string // why not
@@ -160,6 +162,9 @@ func (c *captures) line(number int, text []byte) error {
 	if err != nil {
 		return err
 	}
+	if id>>56 == 0 {
+		g.Sample = append(g.Sample, id)
+	}
 	if rec.first == 0 {
 		g.Requests++
 	}
@@ -171,6 +176,12 @@ func (c *captures) line(number int, text []byte) error {
 	}
 	g.Rows += uint64(rec.rows)
 	c.rep.Rows += uint64(rec.rows)
+	for col := range t.cells {
+		t.cells[col].settle(&t.baseline.Columns[col])
+	}
+	if g.Split != nil {
+		c.split(t, g.tally)
+	}
 	for col := range t.cells {
 		if reason := t.cells[col].count(g.tally, col); reason != "" {
 			t.leftOut[LeftOut{t.baseline.Columns[col].Name, reason}] = true
@@ -187,7 +198,7 @@ func (c *captures) target(model string, version int) (t *target, problem string,
 	if registry.CheckName(model) != nil || registry.CheckVersion(version) != nil {
 		return nil, "model or version cannot be one", nil
 	}
-	t = &target{targetKey: targetKey{strings.Clone(model), version}, index: uint64(len(c.targets) + 1),
+	t = &target{targetKey: targetKey{strings.Clone(model), version}, mark: markOf(model, version),
 		groups: map[groupKey]*captured{}, leftOut: map[LeftOut]bool{}, extra: map[string]bool{}}
 	b, digest, err := c.baselines(c.ctx, t.model, version)
 	switch {
@@ -215,12 +226,13 @@ func (c *captures) group(t *target, rec *record) (*captured, error) {
 		for i := range t.baseline.Columns {
 			c.bytes += 1400 + 8*t.baseline.Columns[i].CellCount() // two exact sums and the cells
 		}
+		c.bytes += t.baseline.splitBytes()
 		if c.bytes > maxGroupBytes {
 			return nil, fault.New(fault.PayloadTooLarge, "the captures object holds more groups (version, slot, role, sampling, five minutes) than fit into %d MB of counts; split it by time", maxGroupBytes>>20)
 		}
 		g = &captured{key: key, tally: NewTally(t.baseline), Group: Group{Version: t.version, Baseline: t.digest, Slot: key.slot,
 			Role: key.role, Sampled: key.sampled, Interval: time.Unix(key.interval, 0).UTC()}}
-		g.Columns = g.tally.States
+		g.Columns, g.Split = g.tally.States, g.tally.Split
 		t.groups[key] = g
 	}
 	t.last = g
@@ -239,6 +251,7 @@ func (c *captures) documents(src Source) []Document {
 		}
 		for _, g := range t.groups {
 			d.Report.Rows += g.Rows
+			slices.Sort(g.Sample)
 			d.Groups = append(d.Groups, g.Group)
 		}
 		d.Duplicates += t.duplicates

@@ -134,6 +134,11 @@ func slowly(b *Baseline, records []capture.Record) Document {
 			g = &Group{Version: r.Version, Baseline: map[int]string{1: digestA, 2: digestB}[r.Version], Slot: r.Slot, Role: r.Role, Sampled: r.Sampled, Interval: at}
 			groups[key], tallies[key] = g, NewTally(b)
 		}
+		rec := record{id: r.ID, first: int64(r.FirstRow), role: r.Role, target: &target{mark: markOf(r.Model, r.Version)}}
+		if id := rec.identity(); id < 1<<56 {
+			g.Sample = append(g.Sample, id)
+			slices.Sort(g.Sample)
+		}
 		g.Requests++
 		if r.Status >= 400 {
 			g.Errors++
@@ -296,6 +301,44 @@ func TestRepeatedRecordsCountOnce(t *testing.T) {
 	}
 	if requests != uint64(len(rs)-1) {
 		t.Errorf("%d requests, want %d: a slice is no request of its own", requests, len(rs)-1)
+	}
+}
+
+// TestRecordsOfTwoObjects: a record that comes again in another object is seen in the samples, whatever came first there.
+func TestRecordsOfTwoObjects(t *testing.T) {
+	b := capturedBaseline(t)
+	rng := rand.New(rand.NewPCG(56, 56))
+	rs := records(rng, 20000)
+	for i := range rs {
+		rs[i].Version = 1
+	}
+	first, _ := countOne(t, lines(rs[:12000]), bothVersions(b))
+	other := rs[0]
+	other.Version, other.ID = 2, idAt(rng, morning) // another version comes first
+	again := append([]capture.Record{other}, rs[10000:]...)
+	slices.Reverse(again[1:])
+	second, _ := countOne(t, lines(again), bothVersions(b))
+	back, err := ParseDocument([]byte(encode(t, &second)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := NewWindow(b, digestA, Selection{Version: 1})
+	for _, d := range []*Document{back, &first} {
+		if err := w.Add(d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	totals := w.Totals()
+	share := float64(totals.Repeated) / float64(totals.Looked)
+	if totals.Looked < 50 || share < 0.04 || share > 0.16 { // 2,000 of 22,001
+		t.Errorf("%d of %d are repeated, want about a tenth", totals.Repeated, totals.Looked)
+	}
+	alone := NewWindow(b, digestA, Selection{Version: 1})
+	if err := alone.Add(&first); err != nil || alone.Totals().Repeated != 0 {
+		t.Errorf("%d repeated in one object, %v", alone.Totals().Repeated, err)
+	}
+	if _, err := ParseDocument([]byte(strings.Replace(encode(t, &second), `"sample":"`, `"sample":"AAAA`, 1))); err == nil {
+		t.Error("a damaged sample is accepted")
 	}
 }
 

@@ -25,15 +25,21 @@ type cells struct {
 	numbers []float64 // of a numeric column; NaN is missing
 	texts   []string  // of a categorical column; "" is missing
 	wrong   int64     // values of another type
+	misfits []int     // where among the values those were
 	reason  string    // why the column is not counted
 	seen    bool
 }
 
 func (c *cells) reset() {
-	*c = cells{kind: c.kind, numbers: c.numbers[:0], texts: c.texts[:0]}
+	*c = cells{kind: c.kind, numbers: c.numbers[:0], texts: c.texts[:0], misfits: c.misfits[:0]}
 }
 
 func (c *cells) len() int64 { return int64(len(c.numbers)) + int64(len(c.texts)) + c.wrong }
+
+func (c *cells) mistyped() {
+	c.misfits = append(c.misfits, int(c.len()))
+	c.wrong++
+}
 
 // fit checks that every column has one value a row.
 func (t *target) fit(rows int64) (problem string) {
@@ -224,7 +230,7 @@ func (c *cells) odd(b []byte, i int, code wire.Code) (int, wire.Code) {
 		if v, _, code := wire.String(b, i); code == wire.OK && pseudonym(v) && !slices.ContainsFunc(c.numbers, func(x float64) bool { return x == x }) {
 			c.reason = pseudonyms
 		}
-		c.wrong++
+		c.mistyped()
 	}
 	return next, wire.OK
 }
@@ -252,17 +258,28 @@ func (c *cells) text(b []byte, i int) (int, wire.Code) {
 	case 'f':
 		c.texts = append(c.texts, "false")
 	case '"', '[', '{':
-		c.wrong++
+		c.mistyped()
 	default:
 		if v, _, code := wire.Int[int64](b, i); code == wire.OK {
 			c.texts = append(c.texts, strconv.FormatInt(v, 10))
 		} else if v, _, code := wire.Float64(b, i); code == wire.OK {
 			c.texts = append(c.texts, strconv.FormatFloat(v, 'f', -1, 64))
 		} else {
-			c.wrong++
+			c.mistyped()
 		}
 	}
 	return next, wire.OK
+}
+
+// settle finds out whether the texts are pseudonyms, which are not counted.
+func (c *cells) settle(column *Column) {
+	if c.reason != "" || c.kind == Numeric || column.Identifier {
+		return
+	}
+	if i := slices.IndexFunc(c.texts, func(v string) bool { return v != "" }); i >= 0 && pseudonym(c.texts[i]) &&
+		column.Cells.Index(c.texts[i]) == column.Cells.Unseen() {
+		c.reason = pseudonyms
+	}
 }
 
 // count adds the column to t, or says why not.
@@ -273,11 +290,6 @@ func (c *cells) count(t *Tally, col int) (reason string) {
 	if c.kind == Numeric {
 		countNumbers(t, col, c.numbers)
 	} else {
-		column := &t.baseline.Columns[col]
-		if i := slices.IndexFunc(c.texts, func(v string) bool { return v != "" }); i >= 0 && pseudonym(c.texts[i]) &&
-			!column.Identifier && column.Cells.Index(c.texts[i]) == column.Cells.Unseen() {
-			return pseudonyms
-		}
 		for _, v := range c.texts {
 			t.Text(col, v, 1)
 		}
@@ -313,4 +325,56 @@ func pseudonym(v string) bool {
 		}
 	}
 	return true
+}
+
+// take takes the values of the rows over.
+func (v *values) take(c *cells, as coder) {
+	v.reset()
+	odd, value := 0, 0
+	for row := range int(c.len()) {
+		switch {
+		case odd < len(c.misfits) && c.misfits[odd] == row:
+			odd++
+			as.WrongType(0, 1)
+		case c.kind == Numeric && c.numbers[value] != c.numbers[value]:
+			value++
+			as.Missing(0, 1) // null
+		case c.kind == Numeric:
+			as.Number(0, c.numbers[value], 1)
+			value++
+		default:
+			as.Text(0, c.texts[value], 1)
+			value++
+		}
+		v.add(&as)
+	}
+}
+
+// split attributes the rows of a record to segments and clusters. A column that is
+// not counted is in none, nor are rows whose segment column or cluster is not.
+func (c *captures) split(t *target, into *Tally) {
+	b := t.baseline
+	c.keys.reset(len(b.Segments))
+	for s := range b.Segments {
+		by := &b.Segments[s]
+		key := &t.cells[by.col]
+		if c.keys.segments[s] = nil; key.reason != "" {
+			continue
+		}
+		c.values.take(key, coder{column: &b.Columns[by.col]})
+		for _, code := range c.values.codes {
+			c.keys.segments[s] = append(c.keys.segments[s], by.segment(code))
+		}
+	}
+	c.keys.groups = nil
+	if cl := b.Cluster; cl != nil && t.cells[cl.col].reason == "" {
+		c.values.take(&t.cells[cl.col], coder{column: &b.Columns[cl.col]})
+		c.keys.groups = append(c.keys.groups, c.values.groups...)
+	}
+	for col := range t.cells {
+		if t.cells[col].reason == "" {
+			c.values.take(&t.cells[col], coder{column: &b.Columns[col]})
+			into.attribute(col, &c.values, &c.keys, 0)
+		}
+	}
 }

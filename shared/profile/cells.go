@@ -63,7 +63,7 @@ func hash(value string) uint64 { return xxhash.Sum64String(value) >> (64 - seenB
 
 // Counter counts the distinct values of a categorical column at the baseline. Its
 // memory is bounded: about 40 MB at MaxDistinct values, and names are kept only
-// of values that could become named.
+// of values that could become named. Counters of parts of the rows merge to that of all.
 type Counter struct {
 	counts   map[uint64]uint64
 	names    map[uint64]string
@@ -89,8 +89,28 @@ func (c *Counter) Add(value string, n uint64) {
 		return
 	}
 	c.counts[h] = before + n
-	if before < leastNamed && before+n >= leastNamed {
-		c.names[h] = strings.Clone(Cut(value)) // readers hand in views of their buffers
+	// A value that holds so much of all rows does when it is met for the last time, and in at least one of the counters
+	// that are merged. Of r rows no more than 200·log₂(r) values ever do.
+	if (before+n)*MaxNamed >= c.rows {
+		if _, ok := c.names[h]; !ok {
+			c.names[h] = strings.Clone(Cut(value)) // readers hand in views of their buffers
+		}
+	}
+}
+
+// Merge adds o.
+func (c *Counter) Merge(o *Counter) {
+	c.rows += o.rows
+	c.overflow = c.overflow || o.overflow
+	for h, n := range o.counts {
+		if _, known := c.counts[h]; !known && len(c.counts) >= MaxDistinct {
+			c.overflow = true
+			continue
+		}
+		c.counts[h] += n
+	}
+	for h, name := range o.names {
+		c.names[h] = name
 	}
 }
 

@@ -1,14 +1,21 @@
 package profile
 
 import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/tidegate/tidegate/shared/capture"
 	"github.com/tidegate/tidegate/shared/registry"
 )
 
-// DocumentVersion is the format of a stored profile that this package writes.
-const DocumentVersion = 1
+// DocumentVersion is the format of a stored profile that this package writes, and
+// SplitDocumentVersion that of one with split rows. It reads both.
+const (
+	DocumentVersion      = 1
+	SplitDocumentVersion = 2
+)
 
 // Interval is the length of the time slices that captured rows are counted in.
 const Interval = 5 * time.Minute
@@ -50,4 +57,39 @@ type Group struct {
 	Errors   uint64        `json:"errors,omitempty"` // requests that failed: they have no rows
 	Rows     uint64        `json:"rows"`
 	Columns  []State       `json:"columns"` // in the order of the baseline's columns
+	Split    *Split        `json:"split,omitempty"`
+	Sample   Sample        `json:"sample,omitempty"`
+}
+
+// Sample are the identities of the records whose identity begins with eight zero bits,
+// one in 256, ascending: enough to see how many came in another source too.
+type Sample []uint64
+
+// MarshalJSON writes eight bytes each, big-endian, in base64.
+func (s Sample) MarshalJSON() ([]byte, error) {
+	raw := make([]byte, 0, 8*len(s))
+	for _, id := range s {
+		raw = binary.BigEndian.AppendUint64(raw, id)
+	}
+	return json.Marshal(raw)
+}
+
+// UnmarshalJSON refuses identities that do not ascend.
+func (s *Sample) UnmarshalJSON(text []byte) error {
+	var raw []byte
+	if err := json.Unmarshal(text, &raw); err != nil {
+		return err
+	}
+	if len(raw)%8 != 0 {
+		return fmt.Errorf("profile: %d bytes of identities", len(raw))
+	}
+	*s = make(Sample, 0, len(raw)/8)
+	for ; len(raw) > 0; raw = raw[8:] {
+		id := binary.BigEndian.Uint64(raw)
+		if n := len(*s); n > 0 && id <= (*s)[n-1] {
+			return fmt.Errorf("profile: the identities do not ascend")
+		}
+		*s = append(*s, id)
+	}
+	return nil
 }

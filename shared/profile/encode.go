@@ -45,12 +45,16 @@ func BatchKey(model, job, item string) string { return BatchPrefix(model, job) +
 // file: one group, in which every row counts for itself.
 func NewDocument(model string, version int, baseline string, source Source, t *Tally, rep Report) Document {
 	return Document{V: DocumentVersion, Model: model, Source: source, Report: rep,
-		Groups: []Group{{Version: version, Baseline: baseline, Sampled: 1, Rows: rep.Rows, Columns: t.States}}}
+		Groups: []Group{{Version: version, Baseline: baseline, Sampled: 1, Rows: rep.Rows, Columns: t.States, Split: t.Split}}}
 }
 
 // Encode is the stored form: one text for one profile.
 func (d *Document) Encode() ([]byte, error) {
 	slices.SortFunc(d.Groups, compareGroups)
+	d.V = DocumentVersion // a reader of the older format reads what it knows
+	if slices.ContainsFunc(d.Groups, func(g Group) bool { return g.Split != nil }) {
+		d.V = SplitDocumentVersion
+	}
 	raw, err := json.Marshal(d)
 	if err != nil {
 		return nil, fmt.Errorf("profile: encode: %w", err)
@@ -74,8 +78,8 @@ func ParseDocument(raw []byte) (*Document, error) {
 	if _, err := dec.Token(); err != io.EOF {
 		return nil, fault.New(fault.Internal, "something follows the stored profile")
 	}
-	if d.V != DocumentVersion {
-		return nil, fault.New(fault.Internal, "the profile has format %d; this program reads %d", d.V, DocumentVersion)
+	if d.V != DocumentVersion && d.V != SplitDocumentVersion {
+		return nil, fault.New(fault.Internal, "the profile has format %d; this program reads up to %d", d.V, SplitDocumentVersion)
 	}
 	if err := d.check(); err != nil {
 		return nil, fault.Wrap(err, fault.Internal, "the stored profile is damaged: %v", err)
@@ -127,15 +131,15 @@ func (g *Group) check() error {
 			return fmt.Errorf("column %d has %d rows of %d", i, s.Rows, g.Rows)
 		}
 	}
-	return nil
+	return g.Split.check(g.Columns)
 }
 
 func sameCells(a, b []State) bool {
 	return slices.EqualFunc(a, b, func(x, y State) bool { return len(x.Cells) == len(y.Cells) })
 }
 
-// Fits says whether the columns of a group are counts on the cells of b.
-func (b *Baseline) Fits(columns []State) error {
+// Fits says whether the columns of a group, and its split, are counts on the cells of b.
+func (b *Baseline) Fits(columns []State, split *Split) error {
 	if len(columns) != len(b.Columns) {
 		return fault.New(fault.FailedPrecondition, "the profile has %d columns, the baseline %d: it was counted on another baseline; profile its source again", len(columns), len(b.Columns))
 	}
@@ -145,5 +149,5 @@ func (b *Baseline) Fits(columns []State) error {
 				Cut(b.Columns[i].Name), got, want)
 		}
 	}
-	return nil
+	return split.fits(b)
 }

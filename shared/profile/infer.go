@@ -6,6 +6,8 @@ import (
 	"context"
 	"encoding/csv"
 	"io"
+	"maps"
+	"slices"
 
 	"github.com/parquet-go/parquet-go"
 )
@@ -19,6 +21,8 @@ type Kinds struct {
 	text  map[string]bool // by column: some value is no number
 	// By column: every source so far holds floats of 32 bits. Then other forms of the same rows are rounded to them.
 	single map[string]bool
+	// Workers read a text at once; 0 is one.
+	Workers int
 }
 
 // NewKinds returns an empty Kinds.
@@ -82,26 +86,43 @@ func (k *Kinds) CSV(ctx context.Context, r io.Reader) error {
 	if err != nil {
 		return err
 	}
-	s := &csvSink{kindSink{names: header, text: make([]bool, len(header))}}
-	if _, err := CountCSV(ctx, rest, s); err != nil {
-		return err
+	sinks := make([]Sink, max(1, k.Workers))
+	for i := range sinks {
+		sinks[i] = &csvSink{kindSink{names: header, text: make([]bool, len(header))}}
 	}
-	k.add(&s.kindSink)
-	return nil
+	if len(sinks) == 1 {
+		_, err = CountCSV(ctx, rest, sinks[0])
+	} else {
+		_, err = csvParts(ctx, rest, textBlock, sinks)
+	}
+	for _, s := range sinks {
+		k.add(&s.(*csvSink).kindSink)
+	}
+	return err
 }
 
 // NDJSON reads a whole NDJSON file: once for the names, since any row may bring a
-// new one, and the kinds with them.
+// new one, and the kinds with them. The keys of objects have no order: names are added by name.
 func (k *Kinds) NDJSON(ctx context.Context, r io.Reader) error {
-	s := &kindSink{}
-	rows := newObjectRows(s)
-	rows.grow = true
-	if _, err := rows.read(ctx, r); err != nil {
-		return err
+	rows := make([]*objectRows, max(1, k.Workers))
+	_, err := ndjsonParts(ctx, r, textBlock, len(rows), func(w int) *objectRows {
+		rows[w] = newObjectRows(&kindSink{})
+		rows[w].grow = true
+		return rows[w]
+	})
+	text := map[string]bool{}
+	for _, o := range rows {
+		s := o.sink.(*kindSink)
+		for i, name := range o.names {
+			text[name] = text[name] || s.text[i]
+		}
 	}
-	s.names = rows.names
-	k.add(s)
-	return nil
+	all := &kindSink{names: slices.Sorted(maps.Keys(text))}
+	for _, name := range all.names {
+		all.text = append(all.text, text[name])
+	}
+	k.add(all)
+	return err
 }
 
 func (k *Kinds) add(s *kindSink) {

@@ -255,7 +255,7 @@ func TestParseDocumentRefuses(t *testing.T) {
 	d, _ := countOne(t, []byte(goodLine+"\n"+strings.Replace(goodLine, `"version":1`, `"version":2`, 1)), bothVersions(base))
 	raw := encode(t, &d)
 	for name, c := range map[string][2]string{
-		"format":    {`"v":1`, `"v":2`},
+		"format":    {`"v":1`, `"v":3`},
 		"not JSON":  {`{`, ``},
 		"model":     {`"model":"flights"`, `"model":"../x"`},
 		"sampled":   {`"sampled":1`, `"sampled":1.5`},
@@ -300,6 +300,14 @@ func FuzzParseDocument(f *testing.F) {
 	raw, _ := docs[0].Encode()
 	f.Add(raw)
 	f.Add([]byte(`{"v":1,"model":"m","source":{"key":"k"},"groups":[],"report":{"rows":0}}`))
+	if err := base.SplitBy(By{Segments: []string{"carrier"}, Cluster: "distance"}); err != nil {
+		f.Fatal(err)
+	}
+	if docs, _, err = CountCaptures(context.Background(), strings.NewReader(goodLine), Source{Key: "k"}, bothVersions(base)); err != nil {
+		f.Fatal(err)
+	}
+	raw, _ = docs[0].Encode()
+	f.Add(raw)
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		d, err := ParseDocument(raw)
 		if err != nil {

@@ -28,6 +28,7 @@ type ParquetFile struct {
 	LeftOut []LeftOut // nested, decimal and other columns that have no cells
 	Extra   []string  // columns of the file that are not monitored
 	Absent  []string  // monitored columns that the file does not hold: all rows missing
+	split   splitKeys
 }
 
 // OpenParquet reads the footer and finds the columns names. Errors say what is
@@ -114,16 +115,26 @@ func (pf *ParquetFile) CountColumns(ctx context.Context, s Sink, g int, cols []i
 	group := pf.file.RowGroups()[g]
 	rows = uint64(group.NumRows())
 	chunks := group.ColumnChunks()
+	visits := noVisits
+	if t, ok := s.(*Tally); ok && t.Split != nil && len(cols) > 0 {
+		k, err := pf.keysOf(ctx, t.baseline, g)
+		if err != nil {
+			return 0, err
+		}
+		visits = t.visits(k)
+	}
 	for _, col := range cols {
 		if err := ctx.Err(); err != nil {
 			return 0, err
 		}
 		leaf := pf.columns[col]
+		visit := visits(col)
 		if leaf < 0 {
 			s.Missing(col, rows)
+			visit(nil, rows)
 			continue
 		}
-		counted, err := countChunk(s, col, chunks[leaf])
+		counted, err := countChunk(s, col, chunks[leaf], visit)
 		if err != nil {
 			return 0, fmt.Errorf("profile: row group %d, column %q: %w", g, pf.names[col], err)
 		}
@@ -136,7 +147,7 @@ func (pf *ParquetFile) CountColumns(ctx context.Context, s Sink, g int, cols []i
 
 // countChunk counts the pages of one column. Dictionary-encoded pages are counted
 // by index, and each distinct value is looked up once, at the end.
-func countChunk(s Sink, col int, chunk parquet.ColumnChunk) (rows uint64, err error) {
+func countChunk(s Sink, col int, chunk parquet.ColumnChunk, visit visit) (rows uint64, err error) {
 	pages := chunk.Pages()
 	defer func() {
 		if e := pages.Close(); err == nil {
@@ -147,14 +158,8 @@ func countChunk(s Sink, col int, chunk parquet.ColumnChunk) (rows uint64, err er
 	defer folds.Put(folded)
 	folded.dict = nil // an error may have left one
 	folded.counts = folded.counts[:0]
-	for {
-		page, err := pages.ReadPage()
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return 0, err
-		}
+	err = eachPage(context.Background(), pages, func(page parquet.Page) {
+		visit(page, 0)
 		nulls := uint64(page.NumNulls())
 		rows += uint64(page.NumValues())
 		if nulls > 0 {
@@ -170,10 +175,30 @@ func countChunk(s Sink, col int, chunk parquet.ColumnChunk) (rows uint64, err er
 		} else {
 			countPlain(s, col, page)
 		}
-		parquet.Release(page)
+	})
+	if err != nil {
+		return 0, err
 	}
 	folded.flush(s, col)
 	return rows, nil
+}
+
+// eachPage reads pages to their end.
+func eachPage(ctx context.Context, pages parquet.Pages, read func(parquet.Page)) error {
+	for {
+		page, err := pages.ReadPage()
+		if err == io.EOF {
+			return nil
+		}
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return err
+		}
+		read(page)
+		parquet.Release(page)
+	}
 }
 
 // fold counts indices of a dictionary.

@@ -25,16 +25,21 @@ type record struct {
 	failed   bool
 }
 
-// identity is what repeated deliveries of a record agree in, as 64 bits.
+// identity is what repeated deliveries of a record agree in, in one object or in two, as 64 bits.
 func (r *record) identity() uint64 {
 	h := xxhash.Sum64String(r.id)
 	h = (h ^ uint64(r.first)) * 0x9e3779b97f4a7c15
 	h ^= h >> 29
-	h = (h ^ r.target.index<<1) * 0xbf58476d1ce4e5b9
+	h = (h ^ r.target.mark) * 0xbf58476d1ce4e5b9
 	if r.role == capture.Paired {
 		h ^= 0x94d049bb133111eb
 	}
 	return h ^ h>>32
+}
+
+// markOf stands for model and version in identities.
+func markOf(model string, version int) uint64 {
+	return xxhash.Sum64String(model) + uint64(version)*0x9e3779b97f4a7c15
 }
 
 // parser reads lines, and the columns of those whose version has a baseline.

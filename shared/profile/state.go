@@ -81,7 +81,7 @@ func (s *State) extend(lo, hi float64) {
 // Merge adds o, which must have as many cells.
 func (s *State) Merge(o *State) error {
 	if len(s.Cells) != len(o.Cells) {
-		return fmt.Errorf("profile: %d cells cannot be added to %d: the profiles are of different baselines", len(o.Cells), len(s.Cells))
+		return errCells(len(o.Cells), len(s.Cells))
 	}
 	s.Rows += o.Rows
 	s.Missing += o.Missing

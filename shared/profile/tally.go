@@ -26,11 +26,13 @@ type Sink interface {
 type Tally struct {
 	baseline *Baseline
 	States   []State // by column of the baseline
+	Split    *Split  // nil where the baseline splits nothing
+	solitary solitary
 }
 
 // NewTally returns an empty tally of b's columns.
 func NewTally(b *Baseline) *Tally {
-	t := &Tally{baseline: b, States: make([]State, len(b.Columns))}
+	t := &Tally{baseline: b, States: make([]State, len(b.Columns)), Split: b.newSplit()}
 	for i := range t.States {
 		t.States[i] = NewState(b.Columns[i].CellCount())
 	}
@@ -56,7 +58,10 @@ func (t *Tally) Merge(o *Tally) error {
 			return err
 		}
 	}
-	return nil
+	if t.solitary != nil {
+		t.solitary.merge(o.solitary)
+	}
+	return t.Split.merge(o.Split)
 }
 
 // Number counts n rows of column col that hold the number x. In a categorical

@@ -92,6 +92,26 @@ func Decompress(r io.Reader) (io.ReadCloser, error) {
 // number of fields than the header is counted as malformed; text that is not CSV
 // at all, such as a quote that never closes, is an error that names the line.
 func CountCSV(ctx context.Context, r io.Reader, s Sink) (Report, error) {
+	rep, err := countCSV(ctx, r, s, 0)
+	return rep, after(rep.Rows, "CSV", err)
+}
+
+// rowError is what is wrong with a row, or reading it came to.
+type rowError struct{ error }
+
+func (e rowError) Unwrap() error { return e.error }
+
+// after says behind how many rows a row is wrong.
+func after(rows uint64, what string, err error) error {
+	var row rowError
+	if !errors.As(err, &row) {
+		return err
+	}
+	return fmt.Errorf("profile: after %d rows of the %s file: %w", rows, what, row.error)
+}
+
+// countCSV counts a part of a file, behind so many lines that are not in r.
+func countCSV(ctx context.Context, r io.Reader, s Sink, lines int) (Report, error) {
 	var rep Report
 	limited := &budget{r: r}
 	cr := csv.NewReader(limited)
@@ -107,6 +127,7 @@ func CountCSV(ctx context.Context, r io.Reader, s Sink) (Report, error) {
 		return rep, err
 	}
 	width := len(header)
+	sink, next, done := rowSink(s)
 	for {
 		if rep.Rows%4096 == 0 && ctx.Err() != nil {
 			return rep, ctx.Err()
@@ -115,20 +136,26 @@ func CountCSV(ctx context.Context, r io.Reader, s Sink) (Report, error) {
 		record, err := cr.Read()
 		switch {
 		case err == io.EOF:
+			done()
 			rep.fillAbsent(s)
 			return rep, nil
 		case err != nil:
-			return rep, fmt.Errorf("profile: after %d rows of the CSV file: %w", rep.Rows, err)
+			var syntax *csv.ParseError
+			if errors.As(err, &syntax) {
+				syntax.Line, syntax.StartLine = syntax.Line+lines, syntax.StartLine+lines
+			}
+			return rep, rowError{err}
 		case len(record) != width:
 			line, _ := cr.FieldPos(0)
-			rep.malformed(line, fmt.Sprintf("%d fields, the header has %d", len(record), width))
+			rep.malformed(line+lines, fmt.Sprintf("%d fields, the header has %d", len(record), width))
 			continue
 		}
 		for i, col := range columns {
 			if col >= 0 {
-				Parse(s, col, record[i])
+				Parse(sink, col, record[i])
 			}
 		}
+		next()
 		rep.Rows++
 	}
 }
@@ -205,13 +232,17 @@ func (b *budget) Read(p []byte) (int, error) {
 // CountNDJSON hands the rows of a file with one flat JSON object a line to s. A
 // line that is no JSON object, or names a key twice, is counted as malformed.
 func CountNDJSON(ctx context.Context, r io.Reader, s Sink) (Report, error) {
-	rows := newObjectRows(s)
-	rep, err := rows.read(ctx, r)
+	sink, next, done := rowSink(s)
+	rows := newObjectRows(sink)
+	rows.next = next
+	rep, err := rows.read(ctx, r, 0)
+	done()
 	rep.Extra, rep.Absent = rows.columns()
-	return rep, err
+	return rep, after(rep.Rows, "NDJSON", err)
 }
 
-func (o *objectRows) read(ctx context.Context, r io.Reader) (Report, error) {
+// read counts a part of a file, behind so many lines that are not in r.
+func (o *objectRows) read(ctx context.Context, r io.Reader, lines int) (Report, error) {
 	var rep Report
 	sc := bufio.NewScanner(r)
 	sc.Buffer(make([]byte, 64<<10), MaxLine)
@@ -224,16 +255,17 @@ func (o *objectRows) read(ctx context.Context, r io.Reader) (Report, error) {
 			continue
 		}
 		if problem := o.count(text); problem != "" {
-			rep.malformed(line, problem)
+			rep.malformed(line+lines, problem)
 			continue
 		}
+		o.next()
 		rep.Rows++
 	}
 	if err := sc.Err(); err != nil {
 		if errors.Is(err, bufio.ErrTooLong) {
 			err = errLine
 		}
-		return rep, fmt.Errorf("profile: after %d rows of the NDJSON file: %w", rep.Rows, err)
+		return rep, rowError{err}
 	}
 	return rep, nil
 }
@@ -248,10 +280,11 @@ type objectRows struct {
 	seen  []bool // by column: met in any line
 	extra map[string]bool
 	grow  bool // new names become columns: the sink is a kindSink
+	next  func()
 }
 
 func newObjectRows(s Sink) *objectRows {
-	o := &objectRows{sink: s, names: s.Columns(), index: map[string]int{}, extra: map[string]bool{}}
+	o := &objectRows{sink: s, names: s.Columns(), index: map[string]int{}, extra: map[string]bool{}, next: func() {}}
 	for i, name := range o.names {
 		o.index[name] = i
 	}

@@ -33,6 +33,7 @@ type Stratum struct {
 	Errors   uint64  `json:"errors,omitempty"`
 	Rows     uint64  `json:"rows"`
 	Columns  []State `json:"columns"` // in the order of the baseline's columns
+	Split    *Split  `json:"split,omitempty"`
 }
 
 // Window adds up stored profiles, one at a time: its memory is that of one
@@ -49,6 +50,7 @@ type Window struct {
 	strata   []Stratum // by Sampled
 	totals   Totals
 	first    string // source of Report.First
+	sample   map[uint64]struct{}
 }
 
 // Totals is what a window found beside the counts.
@@ -58,6 +60,9 @@ type Totals struct {
 	Errors     uint64 `json:"errors,omitempty"`
 	Duplicates uint64 `json:"duplicates,omitempty"`
 	Skewed     uint64 `json:"skewed,omitempty"`
+	// Of the records whose identities were kept, Looked in all, so many were in another source before.
+	Looked   uint64 `json:"looked,omitempty"`
+	Repeated uint64 `json:"repeated,omitempty"`
 	// Report is the sum of the profiles' reports; Rows are those of the window. What a profile left out is
 	// counted whole, also where only a part of its rows is in the window.
 	Report Report `json:"report"`
@@ -81,7 +86,7 @@ func (w *Window) Add(d *Document) error {
 			return fault.New(fault.FailedPrecondition, "the profile of %q counts version %d on another baseline (sha256 %.12s…) than the one to compare with (%.12s…); profile its source again, or compare with that baseline",
 				Cut(d.Source.Key), g.Version, registry.Hex(g.Baseline), w.digest)
 		}
-		if err := w.baseline.Fits(g.Columns); err != nil {
+		if err := w.baseline.Fits(g.Columns, g.Split); err != nil {
 			return err
 		}
 		taken++
@@ -103,12 +108,22 @@ func (w *Window) Add(d *Document) error {
 func (w *Window) add(g *Group) error {
 	i, found := slices.BinarySearchFunc(w.strata, g.Sampled, func(s Stratum, p float64) int { return cmp.Compare(s.Sampled, p) })
 	if !found {
-		w.strata = slices.Insert(w.strata, i, Stratum{Sampled: g.Sampled, Columns: NewTally(w.baseline).States})
+		t := NewTally(w.baseline)
+		w.strata = slices.Insert(w.strata, i, Stratum{Sampled: g.Sampled, Columns: t.States, Split: t.Split})
 	}
 	s := &w.strata[i]
 	s.Requests += g.Requests
 	s.Errors += g.Errors
 	s.Rows += g.Rows
+	for _, id := range g.Sample {
+		if w.totals.Looked++; w.sample == nil {
+			w.sample = map[uint64]struct{}{}
+		}
+		if _, ok := w.sample[id]; ok {
+			w.totals.Repeated++
+		}
+		w.sample[id] = struct{}{}
+	}
 	w.totals.Requests += g.Requests
 	w.totals.Errors += g.Errors
 	w.totals.Report.Rows += g.Rows
@@ -117,7 +132,7 @@ func (w *Window) add(g *Group) error {
 			return err
 		}
 	}
-	return nil
+	return s.Split.merge(g.Split)
 }
 
 // note adds what d reports.

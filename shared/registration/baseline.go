@@ -44,7 +44,7 @@ var trainingRows = []string{"training.csv", "training.csv.gz", "training.parquet
 // those differ in the last bit from processor to processor, and a baseline counts for
 // the digest. Parity has shown that they are the same within its tolerance, and
 // profile counts a score next to a value of the baseline as that value.
-func (r *Registrar) baseline(ctx context.Context, b *bundle, sig schema.Signature, task schema.Task) (raw []byte, warnings []string, err error) {
+func (r *Registrar) baseline(ctx context.Context, b *bundle, sig schema.Signature, p purpose) (raw []byte, warnings []string, err error) {
 	inputs, warnings := inputColumns(sig)
 	out := &profile.Baseline{V: profile.BaselineVersion}
 	src, closeRows, name, err := r.openRows(ctx, b)
@@ -60,7 +60,7 @@ func (r *Registrar) baseline(ctx context.Context, b *bundle, sig schema.Signatur
 		warnings = append(warnings, more...)
 	}
 	if b.predictions != nil {
-		more, err := addScores(ctx, out, b.predictions, scoreColumns(sig, task))
+		more, err := addScores(ctx, out, b.predictions, scoreColumns(sig, p.task))
 		if err != nil {
 			return nil, nil, err
 		}
@@ -68,6 +68,13 @@ func (r *Registrar) baseline(ctx context.Context, b *bundle, sig schema.Signatur
 	}
 	if len(out.Columns) == 0 {
 		return nil, append(warnings, noBaseline), nil
+	}
+	if src != nil {
+		more, err := split(ctx, out, src, name, p.by)
+		if err != nil {
+			return nil, nil, err
+		}
+		warnings = append(warnings, more...)
 	}
 	if name == holdoutFile {
 		warnings = append(warnings, ofHoldout)
@@ -265,6 +272,11 @@ func encodeBaseline(b *profile.Baseline, limit int) (raw []byte, warnings []stri
 		}
 		if len(raw) <= limit || most < 0 {
 			return raw, warnings, nil
+		}
+		if b.Split != nil {
+			warnings = append(warnings, fmt.Sprintf("the baseline is not split by segments or clusters, with which it would have more than %d MB", limit>>20))
+			*b = *b.Whole()
+			continue
 		}
 		warnings = append(warnings, fmt.Sprintf("column %s has too many different values for a baseline of %d MB: its drift is not measured", quoted(b.Columns[most].Name), limit>>20))
 		b.Columns = slices.Delete(b.Columns, most, most+1)

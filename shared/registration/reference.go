@@ -28,6 +28,7 @@ type purpose struct {
 	task         schema.Task
 	target, time string
 	rows         int // of the holdout, as the parity check has counted them
+	by           splits
 }
 
 // spare are the columns that a holdout may have beside the inputs.

@@ -59,7 +59,11 @@ func (r *Registrar) run(ctx context.Context, in In) (Out, error) {
 	if model, err = identify(model, trained, existing, known); err != nil {
 		return Out{}, err
 	}
-	candidate, err := r.examine(ctx, b, purpose{task: model.Task, target: model.Target, time: trained.Time}, cmp.Or(in.Tolerance, DefaultTolerance))
+	by, err := r.splits(ctx, in)
+	if err != nil {
+		return Out{}, err
+	}
+	candidate, err := r.examine(ctx, b, purpose{task: model.Task, target: model.Target, time: trained.Time, by: by}, cmp.Or(in.Tolerance, DefaultTolerance))
 	if err != nil {
 		return Out{}, err
 	}
@@ -155,7 +159,7 @@ func (r *Registrar) examine(ctx context.Context, b *bundle, p purpose, tolerance
 		return c, err
 	}
 	var warned []string
-	if c.baseline, warned, err = r.baseline(ctx, b, c.schema.Signature, p.task); err != nil {
+	if c.baseline, warned, err = r.baseline(ctx, b, c.schema.Signature, p); err != nil {
 		return c, err
 	}
 	c.warnings = append(c.warnings, warned...)

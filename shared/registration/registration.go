@@ -46,6 +46,10 @@ type In struct {
 	Actor  string `json:"actor,omitempty" validate:"max=200"`
 	// Tolerance of the parity check; 0 is DefaultTolerance.
 	Tolerance float64 `json:"tolerance,omitempty" validate:"gte=0,lte=1"`
+	// What the baseline is split by (docs/formats/profile.md). Left out: what the drift policy in force names.
+	Segments    []string `json:"segments,omitempty" validate:"max=3,unique,dive,required,max=200"`
+	MaxSegments int      `json:"max_segments,omitempty" validate:"gte=0,lte=50"`
+	Cluster     string   `json:"cluster,omitempty" validate:"max=200"`
 }
 
 // Out is the answer of the register step. Version, digest and parity are absent when only the model was created.

@@ -98,6 +98,8 @@ func problem(f validator.FieldError) string {
 		return "must be less than " + param + unit
 	case "eq", "len":
 		return "must be exactly " + param + unit
+	case "unique":
+		return "must not name anything twice"
 	case "startswith":
 		return "must start with " + param
 	case "endswith":

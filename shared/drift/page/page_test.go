@@ -116,8 +116,9 @@ func superseding(t *testing.T) drift.Job {
 }
 
 func TestGolden(t *testing.T) {
+	segmented := segments(t)
 	empty := drift.Job{Model: "flights", Window: period.Window{ID: "2026-07-15"}, Policy: drift.DefaultPolicy()}
-	for name, j := range map[string]drift.Job{"window": superseding(t), "empty": empty} {
+	for name, j := range map[string]drift.Job{"window": superseding(t), "empty": empty, "segments": segmented} {
 		got := render(t, j)
 		file := "testdata/" + name + ".golden"
 		if *update {
@@ -134,6 +135,51 @@ func TestGolden(t *testing.T) {
 			t.Errorf("%s: the page is another one; look at the .got beside it, then run with -update", file)
 		}
 	}
+}
+
+// segments is a window in which one carrier drifts, in part, and whose rows depend on the plane.
+func segments(t *testing.T) drift.Job {
+	t.Helper()
+	table := func(seed uint64, n int, late float64) []byte {
+		rng := rand.New(rand.NewPCG(5, seed))
+		var out bytes.Buffer
+		out.WriteString("carrier,dep_delay,distance,tailnum\n")
+		for range n {
+			carrier := []string{"UA", "B6", "EV", "<b>DL</b>"}[int(4*rng.Float64()*rng.Float64())]
+			delay := rng.NormFloat64() * 20
+			if carrier == "EV" {
+				delay += late
+			}
+			fmt.Fprintf(&out, "%s,%.1f,%.0f,N%d\n", carrier, delay, math.Exp(6.5+0.6*rng.NormFloat64()), rng.IntN(1500))
+		}
+		return out.Bytes()
+	}
+	count := func(s profile.Sink, raw []byte) {
+		if _, err := profile.CountCSV(t.Context(), bytes.NewReader(raw), s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	builder, err := profile.NewBuilder([]profile.Spec{{Name: "carrier", Kind: profile.Categorical}, {Name: "dep_delay", Kind: profile.Numeric},
+		{Name: "distance", Kind: profile.Numeric}, {Name: "tailnum", Kind: profile.Categorical}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := table(1, 8000, 0)
+	count(builder, before)
+	b := builder.Freeze(8000)
+	j := job(t)
+	j.Policy.Segments, j.Policy.Cluster = []string{"carrier"}, "tailnum"
+	if err := b.SplitBy(j.Policy.By()); err != nil {
+		t.Fatal(err)
+	}
+	own := b.Splitter()
+	count(own, before)
+	b.Keep(own)
+	now := profile.NewTally(b)
+	count(now, table(2, 4000, 30))
+	j.Baseline, j.Strata = b, []profile.Stratum{{Sampled: 1, Requests: 400, Rows: 4000, Columns: now.States, Split: now.Split}}
+	j.Totals.Report.Rows = 4000
+	return j
 }
 
 // TestSelfContained: nothing of the page comes from elsewhere, and no text of a report becomes markup.
@@ -156,4 +202,22 @@ func TestSelfContained(t *testing.T) {
 
 func TestInABrowser(t *testing.T) {
 	webpagetest.Look(t, render(t, superseding(t)), "Drift: flights")
+	webpagetest.Look(t, render(t, segments(t)), "Drift: flights")
+}
+
+// TestSegments: the segment that drifts comes first, with the column that does.
+func TestSegments(t *testing.T) {
+	html := string(render(t, segments(t)))
+	from := strings.Index(html, "Segments by carrier")
+	if from < 0 {
+		t.Fatal("no segments")
+	}
+	html = html[from:]
+	first, next := strings.Index(html, ">EV<"), strings.Index(html, ">UA<")
+	if first < 0 || next < first || !strings.Contains(html[first:next], "Drift") || !strings.Contains(html[first:next], "dep_delay: Distribution") {
+		t.Errorf("the segment that drifts is not told first: %.600s", html)
+	}
+	if strings.Contains(html, "<b>DL") || !strings.Contains(html, "&lt;b&gt;DL") {
+		t.Error("a value becomes markup")
+	}
 }

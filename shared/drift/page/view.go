@@ -22,6 +22,19 @@ type view struct {
 	History []tile
 	State   []fact
 	Columns []column
+	Cuts    []cut
+}
+
+// cut is the segments by one column: those that drift first, then by size.
+type cut struct {
+	ID, Column, Counts string
+	Rows               []segment
+}
+
+type segment struct {
+	label
+	Name, Reference, Current string
+	Because                  []string // a line for each column that drifts, else the nearest one
 }
 
 // label is a verdict as a class, a sign and a word, so that colour is never alone.
@@ -91,12 +104,49 @@ func viewOf(r *drift.Report) *view {
 	for i := range r.Columns {
 		v.Columns = append(v.Columns, columnOf(&r.Columns[i]))
 	}
-	rank := map[string]int{"drift": 0, "unknown": 1, "ok": 2, "off": 3}
+	for i := range r.Segments {
+		c := cutOf(&r.Segments[i])
+		c.ID = fmt.Sprintf("segments-%d", i+1)
+		v.Cuts = append(v.Cuts, c)
+	}
 	slices.SortStableFunc(v.Columns, func(a, b column) int { return cmp.Compare(rank[a.Class], rank[b.Class]) })
 	for i := range v.Columns {
 		v.Columns[i].ID = fmt.Sprintf("column-%d", i+1)
 	}
 	return v
+}
+
+// rank is the order of verdicts on the page, by class.
+var rank = map[string]int{"drift": 0, "unknown": 1, "ok": 2, "off": 3}
+
+func cutOf(s *drift.SegmentColumn) cut {
+	c := cut{Column: s.Column}
+	n := map[drift.Verdict]int{}
+	for i := range s.Values {
+		n[s.Values[i].Verdict]++
+		c.Rows = append(c.Rows, segmentOf(&s.Values[i]))
+	}
+	slices.SortStableFunc(c.Rows, func(a, b segment) int { return cmp.Compare(min(rank[a.Class], 1), min(rank[b.Class], 1)) })
+	c.Counts = fmt.Sprintf("%d drift, %d do not, %d have not enough data.", n[drift.Drifted], n[drift.NoDrift], n[drift.NotEnoughData])
+	return c
+}
+
+func segmentOf(s *drift.Segment) segment {
+	out := segment{label: labelOf(s.Verdict), Name: s.Name, Reference: webpage.Whole(s.Reference), Current: webpage.Whole(s.Current)}
+	nearest, ratio := "", -1.0
+	for i := range s.Columns {
+		c := &s.Columns[i]
+		text := fmt.Sprintf("%s: %s %s, tolerance %s", c.Name, cmp.Or(gateNames[c.Gate.Name], c.Gate.Name), webpage.Short(c.Gate.Value), webpage.Short(c.Gate.Bound))
+		if c.Verdict == drift.Drifted {
+			out.Because = append(out.Because, text)
+		} else if near := c.Gate.Value / c.Gate.Bound; near > ratio {
+			nearest, ratio = text, near
+		}
+	}
+	if len(out.Because) == 0 && nearest != "" {
+		out.Because = []string{nearest}
+	}
+	return out
 }
 
 func factsOf(r *drift.Report) []fact {
@@ -114,7 +164,11 @@ func factsOf(r *drift.Report) []fact {
 		facts = append(facts, fact{"Baseline rows", webpage.Whole(r.Baseline.Rows)})
 	}
 	if r.Gates > 0 {
-		facts = append(facts, fact{"False alarms", fmt.Sprintf("at most %s of clean jobs, over %d gates", webpage.Percent(r.Alpha), r.Gates)})
+		over := fmt.Sprintf("%d gates", r.Gates)
+		if r.SegmentGates > 0 {
+			over = fmt.Sprintf("%d gates of columns and %d of segments", r.Gates, r.SegmentGates)
+		}
+		facts = append(facts, fact{"False alarms", fmt.Sprintf("at most %s of clean jobs, over %s", webpage.Percent(r.Alpha), over)})
 	}
 	if r.RowsNeeded > 0 {
 		facts = append(facts, fact{"Rows needed", "about " + webpage.Whole(uint64(r.RowsNeeded))})
@@ -131,7 +185,7 @@ func factsOf(r *drift.Report) []fact {
 
 func stateOf(s *drift.Standing) string {
 	text := string(s.Model)
-	if d := s.Drifted(); len(d) > 0 {
+	if d := append(s.Drifted(), s.DriftedSegments()...); len(d) > 0 {
 		text += " (" + strings.Join(d, ", ") + ")"
 	}
 	return text

@@ -130,7 +130,7 @@ func (g *gathered) group(ctx context.Context, d *profile.Document, group *profil
 	case c.baseline == nil:
 		g.leave(drift.LeftNoBaseline, c.why, drift.UnitRows, group.Rows, "")
 		return true, nil
-	case registry.Hex(group.Baseline) != c.digest || c.baseline.Fits(group.Columns) != nil:
+	case registry.Hex(group.Baseline) != c.digest || c.baseline.Fits(group.Columns, group.Split) != nil:
 		g.leave(drift.LeftOtherBaseline, fmt.Sprintf("counted on another baseline than that of version %d: profile the sources again", group.Version), drift.UnitRows, group.Rows, d.Source.Key)
 		return true, nil
 	}
@@ -140,8 +140,9 @@ func (g *gathered) group(ctx context.Context, d *profile.Document, group *profil
 	}
 	if block := g.block(group); !block.IsZero() {
 		if c.blocks[block] == nil {
-			c.blocks[block] = profile.NewWindow(c.baseline, c.digest, profile.Selection{})
+			c.blocks[block] = profile.NewWindow(c.baseline.Whole(), c.digest, profile.Selection{})
 		}
+		one.Groups[0].Split = nil // how blocks vary is looked at by column alone
 		return true, c.blocks[block].Add(one)
 	}
 	return true, nil
@@ -224,6 +225,7 @@ func (g *gathered) job(ctx context.Context) (drift.Job, error) {
 	} else {
 		job.Version, job.Baseline, job.Digest, job.Strata = c.version, c.baseline, c.digest, c.all.Strata()
 		t := c.all.Totals()
+		job.Totals.Looked, job.Totals.Repeated = t.Looked, t.Repeated
 		job.Totals.Requests, job.Totals.Errors, job.Totals.Report.Rows = t.Requests, t.Errors, t.Report.Rows
 		job.Blocks = c.cut()
 		if g.model.policy.Cluster != drift.ClusterHour {

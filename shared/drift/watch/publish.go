@@ -46,7 +46,7 @@ func (w *Watcher) publish(ctx context.Context, m *watched, job drift.Job) (*Done
 		w.Meter.Measure("drift report", m.name, figures(r))
 	}
 	return &Done{Model: m.name, Window: r.Window.ID, ID: r.ID, Revision: r.Revision, Verdict: r.Verdict, Rows: r.Rows.Compared, RowsIn: r.Rows.In,
-		Drifted: r.Drifted, State: r.Standing.After.Model, Changed: r.Standing.Changed, Created: created,
+		Drifted: r.Drifted, Segments: r.DriftedSegments, State: r.Standing.After.Model, Changed: r.Standing.Changed, Created: created,
 		Report: w.uri(r, ".json"), Page: w.uri(r, ".html")}, nil
 }
 

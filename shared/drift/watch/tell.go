@@ -3,6 +3,7 @@ package watch
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/tidegate/tidegate/shared/drift"
@@ -11,37 +12,39 @@ import (
 // StateChange is the detail of a "Drift State Change". Delivery is at least once
 // and unordered: model and report are the identity.
 type StateChange struct {
-	Schema   int           `json:"schema"`
-	Model    string        `json:"model"`
-	Version  int           `json:"version,omitempty"`
-	Window   string        `json:"window"`
-	Verdict  drift.Verdict `json:"verdict"` // of the window
-	State    drift.State   `json:"state"`   // of the model, over its last windows
-	Before   drift.State   `json:"before"`
-	Drifted  []string      `json:"drifted,omitempty"` // columns in the state drift
-	Ended    []string      `json:"ended,omitempty"`   // columns that were in it before
-	Rows     uint64        `json:"rows"`
-	Summary  string        `json:"summary"`
-	ReportID string        `json:"report_id"`
-	Revision int           `json:"revision"`
-	Report   string        `json:"report"` // s3 URI of the JSON
-	Page     string        `json:"page"`
+	Schema  int           `json:"schema"`
+	Model   string        `json:"model"`
+	Version int           `json:"version,omitempty"`
+	Window  string        `json:"window"`
+	Verdict drift.Verdict `json:"verdict"` // of the window
+	State   drift.State   `json:"state"`   // of the model, over its last windows
+	Before  drift.State   `json:"before"`
+	Drifted []string      `json:"drifted,omitempty"` // columns in the state drift
+	Ended   []string      `json:"ended,omitempty"`   // columns that were in it before
+	// DriftedSegments and EndedSegments are the same of segments ("carrier=UA").
+	DriftedSegments []string `json:"drifted_segments,omitempty"`
+	EndedSegments   []string `json:"ended_segments,omitempty"`
+	Rows            uint64   `json:"rows"`
+	Summary         string   `json:"summary"`
+	ReportID        string   `json:"report_id"`
+	Revision        int      `json:"revision"`
+	Report          string   `json:"report"` // s3 URI of the JSON
+	Page            string   `json:"page"`
 }
 
 func (w *Watcher) change(r *drift.Report) StateChange {
 	s := StateChange{Schema: 1, Model: r.Model, Version: r.Version, Window: r.Window.ID, Verdict: r.Verdict, State: r.Standing.After.Model,
 		Before: r.Standing.Before.Model, Drifted: r.Standing.After.Drifted(), Rows: r.Rows.Compared, Summary: r.Summary, ReportID: r.ID, Revision: r.Revision,
 		Report: w.uri(r, ".json"), Page: w.uri(r, ".html")}
-	now := map[string]bool{}
-	for _, c := range s.Drifted {
-		now[c] = true
-	}
-	for _, c := range r.Standing.Before.Drifted() {
-		if !now[c] {
-			s.Ended = append(s.Ended, c)
-		}
-	}
+	s.DriftedSegments = r.Standing.After.DriftedSegments()
+	s.Ended = gone(r.Standing.Before.Drifted(), s.Drifted)
+	s.EndedSegments = gone(r.Standing.Before.DriftedSegments(), s.DriftedSegments)
 	return s
+}
+
+// gone are the names of before that are not in now.
+func gone(before, now []string) []string {
+	return slices.DeleteFunc(before, func(name string) bool { return slices.Contains(now, name) })
 }
 
 // tell emits the event of a report, once.
@@ -67,6 +70,12 @@ func text(s *StateChange) string {
 	}
 	if len(s.Ended) > 0 {
 		fmt.Fprintf(&b, "Columns that no longer do: %s\n", strings.Join(s.Ended, ", "))
+	}
+	if len(s.DriftedSegments) > 0 {
+		fmt.Fprintf(&b, "Segments that have drifted: %s\n", strings.Join(s.DriftedSegments, ", "))
+	}
+	if len(s.EndedSegments) > 0 {
+		fmt.Fprintf(&b, "Segments that no longer do: %s\n", strings.Join(s.EndedSegments, ", "))
 	}
 	fmt.Fprintf(&b, "\nReport: %s\n", s.Page)
 	return b.String()

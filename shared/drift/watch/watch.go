@@ -86,6 +86,7 @@ type Done struct {
 	Rows     uint64        `json:"rows"` // compared
 	RowsIn   uint64        `json:"rows_in"`
 	Drifted  []string      `json:"drifted,omitempty"`
+	Segments []string      `json:"drifted_segments,omitempty"`
 	State    drift.State   `json:"state"`
 	Changed  bool          `json:"changed"` // the model's state or its set of drifted columns
 	Created  bool          `json:"created"` // false: the report was there already

@@ -82,12 +82,16 @@ func (a *app) drift(ctx context.Context, f driftFlags) error {
 	if err != nil {
 		return err
 	}
+	o.By = policy.By()
 	ref, err := a.reference(ctx, f.reference, o)
 	if err != nil {
 		return err
 	}
 	if ref.baseline.Rows == 0 {
 		return fault.New(fault.InvalidArgument, "the reference %s has no rows: there is nothing to compare with", f.reference[0])
+	}
+	if err := ref.split(&policy, f.reference[0]); err != nil {
+		return err
 	}
 	if policy, err = a.constrain(policy, ref, f.constraints); err != nil {
 		return err

@@ -50,6 +50,19 @@ func packed(b []byte) []byte {
 	return out.Bytes()
 }
 
+// partly takes the rows of one carrier from later, the others from before.
+func partly(before []byte, carrier string, later []byte) []byte {
+	lines := bytes.Split(before, []byte("\n"))
+	for i, line := range bytes.Split(later, []byte("\n")) {
+		if is := []byte("," + carrier + ","); i > 0 && bytes.Contains(lines[i], is) {
+			cells := bytes.Split(line, []byte(","))
+			cells[2] = []byte(carrier)
+			lines[i] = bytes.Join(cells, []byte(","))
+		}
+	}
+	return bytes.Join(lines, []byte("\n"))
+}
+
 // TestDriftStory compares everything that the commands on files print.
 func TestDriftStory(t *testing.T) {
 	c := newCloud(t)
@@ -63,7 +76,10 @@ func TestDriftStory(t *testing.T) {
 	put(t, "moved.csv", append(flights(3, 4000, 15), "1,2,3\n"...))
 	put(t, "few.csv", flights(4, 40, 0))
 	put(t, "policy.json", []byte(`{"columns":{"dep_delay":{"tolerances":{"numeric":0.6}}}}`))
-	put(t, "bad.json", []byte(`{"alpha":2,"columns":{"x":{"gate":"no"}},"segments":["a"]}`))
+	put(t, "bad.json", []byte(`{"alpha":2,"columns":{"x":{"gate":"no"}},"segments":["a","a"]}`))
+	put(t, "split.json", []byte(`{"segments":["carrier"],"cluster":"id"}`))
+	put(t, "none.json", []byte(`{"segments":["captain"]}`))
+	put(t, "one.csv", partly(flights(5, 6000, 0), "B6", flights(6, 6000, 30)))
 	var story strings.Builder
 	step := func(want int, args ...string) {
 		t.Helper()
@@ -83,6 +99,13 @@ func TestDriftStory(t *testing.T) {
 	step(ExitWrong, "drift", "--reference", "baseline.json", "--current", "moved.json")
 	step(ExitOK, "profile", "reference.csv", "-o", "other.json", "--columns", "dep_delay,seats", "--kind", "seats=categorical")
 	step(ExitError, "drift", "--reference", "other.json", "--current", "moved.json")
+	step(ExitWrong, "drift", "--reference", "reference.csv", "--current", "one.csv", "--policy", "split.json", "--html", "split.html")
+	step(ExitError, "drift", "--reference", "reference.csv", "--current", "one.csv", "--policy", "none.json")
+	step(ExitError, "drift", "--reference", "baseline.json", "--current", "one.csv", "--policy", "split.json")
+	step(ExitOK, "profile", "reference.csv", "--segment", "carrier", "--cluster", "id", "-o", "split.baseline.json")
+	step(ExitError, "profile", "one.csv", "--baseline", "split.baseline.json", "--segment", "carrier", "-o", "split.profile.json")
+	step(ExitOK, "profile", "one.csv", "--baseline", "split.baseline.json", "-o", "split.profile.json")
+	step(ExitWrong, "drift", "--reference", "split.baseline.json", "--current", "split.profile.json", "--policy", "split.json")
 	page, err := os.ReadFile("moved.html")
 	if err != nil || !bytes.Contains(page, []byte("dep_delay")) {
 		t.Errorf("the page: %v", err)

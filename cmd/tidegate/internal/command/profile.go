@@ -74,6 +74,7 @@ type columnSummary struct {
 func (a *app) profileCommand() *cobra.Command {
 	var f tableFlags
 	var output, baseline string
+	var by profile.By
 	c := &cobra.Command{
 		Use:   "profile FILE…",
 		Short: "Count the rows of files, as a baseline or on the cells of one; needs no stack",
@@ -82,21 +83,37 @@ all together as one table; a folder stands for its files. Without --baseline the
 these rows and the output is a baseline, which drift takes as its reference. With --baseline the rows
 are counted on the cells of that one, which makes a profile that drift takes as --current.
 
+With --segment the baseline also holds the counts of each of a column's frequent values, and what is
+counted on it likewise; with --cluster those of groups of rows that depend on one another. A drift
+policy that names segments or a cluster column needs them.
+
 The output depends on the rows alone: not on their order, nor on how they are spread over files.`,
-		Example: "  tidegate profile train/*.parquet -o baseline.json\n  tidegate profile july.csv.gz --baseline baseline.json -o july.json",
+		Example: "  tidegate profile train/*.parquet -o baseline.json\n  tidegate profile train.csv --segment carrier --cluster tailnum -o baseline.json\n  tidegate profile july.csv.gz --baseline baseline.json -o july.json",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			o, err := f.options()
 			if err != nil {
 				return err
 			}
+			if baseline != "" && (len(by.Segments) > 0 || by.Values != 0 || by.Cluster != "") {
+				return fault.New(fault.InvalidArgument, "--segment, --segments-max and --cluster are the baseline's with --baseline; give them when it is frozen")
+			}
+			o.By = by
 			return a.profile(c.Context(), args, baseline, output, o)
 		},
 	}
 	f.register(c)
 	c.Flags().StringVarP(&output, "output", "o", "-", "where the profile goes; - is standard output")
 	c.Flags().StringVar(&baseline, "baseline", "", "count on the cells of this baseline instead of freezing new ones")
+	splitFlags(c, &by)
 	return c
+}
+
+// splitFlags say what a baseline is split by.
+func splitFlags(c *cobra.Command, by *profile.By) {
+	c.Flags().StringSliceVar(&by.Segments, "segment", nil, "column whose frequent values are counted apart for drift; up to three")
+	c.Flags().IntVar(&by.Values, "segments-max", 0, "values of a --segment column that are counted apart, at most 50 (default 20)")
+	c.Flags().StringVar(&by.Cluster, "cluster", "", "column whose equal values mark rows that depend on one another")
 }
 
 func (a *app) profile(ctx context.Context, files []string, baseline, output string, o tables.Options) error {
@@ -130,7 +147,11 @@ func (a *app) profile(ctx context.Context, files []string, baseline, output stri
 
 // freeze makes a baseline of the set.
 func (a *app) freeze(ctx context.Context, set *tables.Set, o tables.Options) ([]byte, profileSummary, error) {
-	bar := a.progress(2*set.Size(), "profiling", true) // one pass for the kinds, one for the values
+	passes := int64(2) // for the kinds and for the values
+	if len(o.By.Segments) > 0 || o.By.Cluster != "" {
+		passes++
+	}
+	bar := a.progress(passes*set.Size(), "profiling", true)
 	defer bar.Finish()
 	o.Read = func(n int64) { bar.Add64(n) }
 	b, report, err := set.Freeze(ctx, o)

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/tidegate/tidegate/cmd/tidegate/internal/tables"
+	"github.com/tidegate/tidegate/shared/drift"
 	"github.com/tidegate/tidegate/shared/fault"
 	"github.com/tidegate/tidegate/shared/monitor"
 	"github.com/tidegate/tidegate/shared/profile"
@@ -105,6 +107,20 @@ func (a *app) reference(ctx context.Context, paths []string, o tables.Options) (
 		return nil, fault.Wrap(err, fault.Internal, "the baseline cannot be read back")
 	}
 	return &reference{baseline: b, digest: summary.Baseline, leftOut: summary.Report.LeftOut}, nil
+}
+
+// split refuses a policy by whose columns the reference is not split.
+func (r *reference) split(p *drift.Policy, path string) error {
+	by := p.By()
+	for _, name := range by.Segments {
+		if !slices.ContainsFunc(r.baseline.Segments, func(s profile.Segmentation) bool { return s.Column == name }) {
+			return fault.New(fault.InvalidArgument, "the policy names segments by %q, and %s does not hold them; freeze it from its rows with: tidegate profile FILE --segment %s -o baseline.json", profile.Cut(name), path, profile.Cut(name))
+		}
+	}
+	if by.Cluster != "" && (r.baseline.Cluster == nil || r.baseline.Cluster.Column != by.Cluster) {
+		return fault.New(fault.InvalidArgument, "the policy names the cluster column %q, and %s does not hold its counts; freeze it from its rows with: tidegate profile FILE --cluster %s -o baseline.json", profile.Cut(by.Cluster), path, profile.Cut(by.Cluster))
+	}
+	return nil
 }
 
 // monitored reads statistics.json of Model Monitor.

@@ -1,10 +1,8 @@
 package command
 
 import (
-	"cmp"
 	"fmt"
 	"io"
-	"math"
 	"slices"
 	"strings"
 
@@ -17,7 +15,11 @@ import (
 // column, then what does not gate and what was left out.
 func reportTable(w io.Writer, r *drift.Report) {
 	fmt.Fprintln(w, r.Summary)
-	fmt.Fprintf(w, "reference %d rows, current %d rows; alpha %g over %d gates\n\n", r.Baseline.Rows, r.Rows.Compared, r.Alpha, r.Gates)
+	fmt.Fprintf(w, "reference %d rows, current %d rows; alpha %g over %d gates", r.Baseline.Rows, r.Rows.Compared, r.Alpha, r.Gates)
+	if r.SegmentGates > 0 {
+		fmt.Fprintf(w, ", half of it, and half over %d of segments", r.SegmentGates)
+	}
+	fmt.Fprint(w, "\n\n")
 	var cells [][]string
 	for _, v := range []drift.Verdict{drift.Drifted, drift.NotEnoughData, drift.NoDrift} {
 		for i := range r.Columns {
@@ -36,6 +38,7 @@ func reportTable(w io.Writer, r *drift.Report) {
 			fmt.Fprintf(w, "%s: %s\n", profile.Cut(c.Name), reason(c))
 		}
 	}
+	segmentsTable(w, r)
 	notGating(w, r)
 	for _, l := range r.LeftOut {
 		unit := l.Unit
@@ -55,14 +58,40 @@ func reportTable(w io.Writer, r *drift.Report) {
 	}
 }
 
+// segmentsTable prints what drifts within segments, and counts the others.
+func segmentsTable(w io.Writer, r *drift.Report) {
+	for i := range r.Segments {
+		by := &r.Segments[i]
+		var cells [][]string
+		verdicts := map[drift.Verdict]int{}
+		for k := range by.Values {
+			s := &by.Values[k]
+			verdicts[s.Verdict]++
+			for _, c := range s.Columns {
+				if c.Verdict == drift.Drifted {
+					cells = append(cells, append([]string{drift.SegmentName(by.Column, s.Name), fmt.Sprint(s.Current)}, gateRow(c.Name, c.Verdict, c.Gate)...))
+				}
+			}
+		}
+		fmt.Fprintf(w, "segments by %s: %d drift, %d do not, %d not enough data\n", profile.Cut(by.Column), verdicts[drift.Drifted], verdicts[drift.NoDrift], verdicts[drift.NotEnoughData])
+		if len(cells) > 0 {
+			table(w, []string{"SEGMENT", "ROWS", "COLUMN", "VERDICT", "GATE", "DISTANCE", "INTERVAL", "TOLERANCE", "ROWS NEEDED"}, cells)
+			fmt.Fprintln(w)
+		}
+	}
+}
+
 func verdictRow(c *drift.Column) []string {
-	g := deciding(c)
+	return gateRow(c.Name, c.Verdict, drift.Deciding(c.Gates, c.Verdict))
+}
+
+func gateRow(name string, v drift.Verdict, g drift.Gate) []string {
 	needed := ""
 	if g.Answer == gate.Unknown {
 		switch {
 		case g.RowsNeeded > 0:
 			needed = fmt.Sprint(g.RowsNeeded)
-		case undecidable(g):
+		case g.Undecidable():
 			needed = "no number"
 		default:
 			needed = "more"
@@ -72,44 +101,14 @@ func verdictRow(c *drift.Column) []string {
 	if g.N == 0 {
 		distance, interval, needed = "", "", ""
 	}
-	return []string{profile.Cut(c.Name), drift.Words(c.Verdict), strings.ReplaceAll(g.Name, "_", " "), distance, interval, fmt.Sprintf("%.2g", g.Bound), needed}
-}
-
-// deciding is the gate that the column's verdict hangs on: of those that say drift
-// the one furthest above its tolerance; of undecided ones the one that needs most
-// rows; of those that say no drift the one nearest to its tolerance.
-func deciding(c *drift.Column) drift.Gate {
-	want, weight := gate.No, func(g drift.Gate) float64 { return g.Hi / g.Bound }
-	switch c.Verdict {
-	case drift.Drifted:
-		want, weight = gate.Yes, func(g drift.Gate) float64 { return g.Lo / g.Bound }
-	case drift.NotEnoughData:
-		want, weight = gate.Unknown, func(g drift.Gate) float64 {
-			if undecidable(g) {
-				return math.Inf(1)
-			}
-			return float64(g.RowsNeeded) // 0 where it is not known
-		}
-	}
-	var able []drift.Gate
-	for _, g := range c.Gates {
-		if g.Answer == want {
-			able = append(able, g)
-		}
-	}
-	return slices.MaxFunc(able, func(a, b drift.Gate) int { return cmp.Compare(weight(a), weight(b)) })
-}
-
-// undecidable says whether no number of rows decides the gate, while its distance stays.
-func undecidable(g drift.Gate) bool {
-	return g.Answer == gate.Unknown && g.N > 0 && g.RowsNeeded == 0
+	return []string{profile.Cut(name), drift.Words(v), strings.ReplaceAll(g.Name, "_", " "), distance, interval, fmt.Sprintf("%.2g", g.Bound), needed}
 }
 
 // reason says in words what the deciding gate found, and where the rest of the column has drifted too.
 func reason(c *drift.Column) string {
-	g := deciding(c)
+	g := drift.Deciding(c.Gates, c.Verdict)
 	text := strings.ReplaceAll(g.Name, "_", " ") + ", " + g.Reason
-	if undecidable(g) {
+	if g.Undecidable() {
 		text += "; no window decides: the reference is too small, or the distance is at the tolerance"
 	}
 	var others []string

@@ -13,6 +13,7 @@ import (
 
 	"github.com/tidegate/tidegate/cmd/tidegate/stack"
 	"github.com/tidegate/tidegate/shared/fault"
+	"github.com/tidegate/tidegate/shared/profile"
 	"github.com/tidegate/tidegate/shared/registration"
 	"github.com/tidegate/tidegate/shared/registry"
 	"github.com/tidegate/tidegate/shared/schema"
@@ -54,6 +55,7 @@ func version() string {
 func (a *app) versionRegisterCommand() *cobra.Command {
 	var model, task, target, actor string
 	var tolerance float64
+	var by profile.By
 	c := &cobra.Command{
 		Use:   "register FILE|DIR|s3://…",
 		Short: "Upload a model and register it as a version",
@@ -72,7 +74,7 @@ trainer's. The same content is the same version, however often it is registered.
 			if err != nil {
 				return err
 			}
-			in := registration.In{Model: model, Task: schema.Task(task), Target: target, Source: source, Tolerance: tolerance, Actor: a.actor(c.Context(), s, actor)}
+			in := registration.In{Segments: by.Segments, MaxSegments: by.Values, Cluster: by.Cluster, Model: model, Task: schema.Task(task), Target: target, Source: source, Tolerance: tolerance, Actor: a.actor(c.Context(), s, actor)}
 			var out registration.Out
 			if err := s.Invoke(c.Context(), s.RegisterFunctionName, in, &out); err != nil {
 				return err
@@ -80,6 +82,7 @@ trainer's. The same content is the same version, however often it is registered.
 			return a.print(out, func(w io.Writer) { registered(w, out) })
 		},
 	}
+	splitFlags(c, &by)
 	c.Flags().StringVar(&model, "model", "", "model that the version belongs to; created if need be")
 	c.Flags().StringVar(&task, "task", "", "task of a model that is created")
 	c.Flags().StringVar(&target, "target", "", "target of a model that is created")

@@ -15,10 +15,10 @@ type part struct {
 	report  Report
 }
 
-// split deals the columns out to builders. Parquet columns lie apart, so a worker
+// deal deals the columns out to builders. Parquet columns lie apart, so a worker
 // reads a few at a time, which also keeps few builders in memory at once; a text
-// file is read as a whole, by one.
-func (s *Set) split(specs []profile.Spec, workers int) [][]profile.Spec {
+// file is read as a whole, by all.
+func (s *Set) deal(specs []profile.Spec, workers int) [][]profile.Spec {
 	hands := share * workers
 	for _, f := range s.Files {
 		if !f.isParquet() {
@@ -35,16 +35,20 @@ func (s *Set) split(specs []profile.Spec, workers int) [][]profile.Spec {
 	return parts
 }
 
-// build freezes some columns of all files.
-func (s *Set) build(ctx context.Context, specs []profile.Spec) (*part, error) {
-	builder, err := profile.NewBuilder(specs)
-	if err != nil {
-		return nil, err
+// build freezes some columns of all files. Text is read by so many workers at once, each with a builder of its own.
+func (s *Set) build(ctx context.Context, specs []profile.Spec, workers int) (*part, error) {
+	builders, sinks := make([]*profile.Builder, workers), make([]profile.Sink, workers)
+	for i := range builders {
+		var err error
+		if builders[i], err = profile.NewBuilder(specs); err != nil {
+			return nil, err
+		}
+		sinks[i] = builders[i]
 	}
 	p := &part{}
 	absent := newAbsences()
 	for _, f := range s.Files {
-		one, err := profile.CountSource(ctx, f, builder, nil)
+		one, err := profile.CountParts(ctx, f, sinks)
 		if err != nil {
 			return nil, f.refused(err)
 		}
@@ -52,7 +56,12 @@ func (s *Set) build(ctx context.Context, specs []profile.Spec) (*part, error) {
 		p.report.add(f, one, absent)
 	}
 	p.report.finish(absent)
-	p.columns = builder.Freeze(p.report.Rows).Columns
+	for _, b := range builders[1:] {
+		if err := builders[0].Merge(b); err != nil {
+			return nil, err
+		}
+	}
+	p.columns = builders[0].Freeze(p.report.Rows).Columns
 	return p, nil
 }
 

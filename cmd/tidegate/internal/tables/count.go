@@ -10,17 +10,22 @@ import (
 
 // Count counts the rows of the set on b's cells.
 func (s *Set) Count(ctx context.Context, b *profile.Baseline, o Options) (*profile.Tally, Report, error) {
+	return s.count(ctx, b, func() *profile.Tally { return profile.NewTally(b) }, o)
+}
+
+func (s *Set) count(ctx context.Context, b *profile.Baseline, empty func() *profile.Tally, o Options) (*profile.Tally, Report, error) {
 	s.watch(o.Read)
 	jobs, err := s.jobs(b, o.workers())
 	if err != nil {
 		return nil, Report{}, err
 	}
-	total := profile.NewTally(b)
+	inside := max(1, o.workers()/len(jobs)) // workers of one job, where there are few
+	total := empty()
 	var mu sync.Mutex // of total
 	err = each(ctx, o.workers(), len(jobs), func(ctx context.Context, next func() (int, bool)) error {
-		own := profile.NewTally(b)
+		own := empty()
 		for i, ok := next(); ok; i, ok = next() {
-			if err := jobs[i].count(ctx, own); err != nil {
+			if err := jobs[i].count(ctx, own, inside, empty); err != nil {
 				return jobs[i].file.refused(err)
 			}
 		}
@@ -101,10 +106,22 @@ func deal(n, hands int) [][]int {
 	return dealt
 }
 
-func (j *job) count(ctx context.Context, t *profile.Tally) (err error) {
+func (j *job) count(ctx context.Context, t *profile.Tally, workers int, empty func() *profile.Tally) (err error) {
 	if j.parquet == nil {
-		j.report, err = profile.CountSource(ctx, j.file, t, nil)
-		return err
+		tallies, sinks := []*profile.Tally{t}, []profile.Sink{t}
+		for range workers - 1 {
+			tallies = append(tallies, empty())
+			sinks = append(sinks, tallies[len(tallies)-1])
+		}
+		if j.report, err = profile.CountParts(ctx, j.file, sinks); err != nil {
+			return err
+		}
+		for _, o := range tallies[1:] {
+			if err := t.Merge(o); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
 	j.report = profile.Report{LeftOut: j.parquet.LeftOut, Extra: j.parquet.Extra, Absent: j.parquet.Absent}
 	if j.group >= j.parquet.RowGroups() {

@@ -22,12 +22,13 @@ func (s *Set) Freeze(ctx context.Context, o Options) (*profile.Baseline, Report,
 	if err != nil {
 		return nil, Report{}, err
 	}
-	parts := s.split(specs, o.workers())
+	parts := s.deal(specs, o.workers())
+	inside := max(1, o.workers()/len(parts))
 	built := make([]*part, len(parts))
 	err = each(ctx, o.workers(), len(parts), func(ctx context.Context, next func() (int, bool)) error {
 		for i, ok := next(); ok; i, ok = next() {
 			var err error
-			if built[i], err = s.build(ctx, parts[i]); err != nil {
+			if built[i], err = s.build(ctx, parts[i], inside); err != nil {
 				return err
 			}
 		}
@@ -51,7 +52,19 @@ func (s *Set) Freeze(ctx context.Context, o Options) (*profile.Baseline, Report,
 	}
 	report.Extra, report.Absent = nil, nil
 	report.finish(newAbsences())
-	return b, report, nil
+	return b, report, s.split(ctx, b, o)
+}
+
+// split counts the rows once more, on the cells that they have been given, where the baseline is to be split.
+func (s *Set) split(ctx context.Context, b *profile.Baseline, o Options) error {
+	if err := b.SplitBy(o.By); err != nil || b.Segments == nil && b.Cluster == nil {
+		return err
+	}
+	counts, _, err := s.count(ctx, b, b.Splitter, o)
+	if err == nil {
+		b.Keep(counts)
+	}
+	return err
 }
 
 func inOrder(columns []profile.Column, specs []profile.Spec) {
@@ -86,6 +99,7 @@ func (s *Set) specs(ctx context.Context, o Options) ([]profile.Spec, []profile.L
 				return f.refused(err)
 			}
 			k := profile.NewKinds()
+			k.Workers = max(1, o.workers()/len(s.Files))
 			if err := k.Observe(ctx, f); err != nil {
 				return f.refused(err)
 			}

@@ -42,6 +42,7 @@ type File struct {
 type Options struct {
 	Columns []string                // only these; nil = all
 	Kinds   map[string]profile.Kind // instead of what the values look like
+	By      profile.By              // what a baseline is split by
 	Workers int                     // 0 = one for each core
 	Read    func(bytes int64)       // called with the bytes that were read, from any goroutine
 }
