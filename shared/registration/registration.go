@@ -46,6 +46,11 @@ type In struct {
 	Actor  string `json:"actor,omitempty" validate:"max=200"`
 	// Tolerance of the parity check; 0 is DefaultTolerance.
 	Tolerance float64 `json:"tolerance,omitempty" validate:"gte=0,lte=1"`
+
+	// Signature, a bundle of the package signature, is attached to Version instead; it must be by PublicKey (PEM).
+	Version   int    `json:"version,omitempty" validate:"gte=0"`
+	Signature string `json:"signature,omitempty" validate:"max=1048576"`
+	PublicKey string `json:"public_key,omitempty" validate:"max=4096"`
 }
 
 // Out is the answer of the register step. Version, digest and parity are absent when only the model was created.
@@ -56,7 +61,8 @@ type Out struct {
 	Digest   string           `json:"digest,omitempty"`
 	Existing bool             `json:"existing"` // the same content was registered before
 	Parity   *registry.Parity `json:"parity,omitempty"`
-	Warnings []string         `json:"warnings,omitempty"` // what the owner should know, but is no reason to refuse
+	SignedBy string           `json:"signed_by,omitempty"` // the id of the key whose signature is attached; existing is then about the signature
+	Warnings []string         `json:"warnings,omitempty"`  // what the owner should know, but is no reason to refuse
 }
 
 // Uploads is the part of blob.Store that reads what was uploaded.
