@@ -3,7 +3,6 @@ package registration
 import (
 	"context"
 	"encoding/json"
-	"os"
 	"strings"
 	"testing"
 
@@ -13,6 +12,7 @@ import (
 	"github.com/tidegate/tidegate/shared/fault"
 	"github.com/tidegate/tidegate/shared/provenance"
 	"github.com/tidegate/tidegate/shared/provenance/signature"
+	"github.com/tidegate/tidegate/shared/provenance/signature/signaturetest"
 	"github.com/tidegate/tidegate/shared/registry"
 )
 
@@ -117,19 +117,6 @@ func (s *lastWrite) Put(ctx context.Context, key string, body []byte, cond blob.
 	return s.Memory.Put(ctx, key, body, cond)
 }
 
-func signerOf(t *testing.T, name string) *signature.Signer {
-	t.Helper()
-	text, err := os.ReadFile("../provenance/signature/testdata/" + name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := signature.ParseSigner(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
 // signed is the input that attaches s's signature to a version.
 func signed(t *testing.T, s *signature.Signer, m *registry.Manifest) In {
 	t.Helper()
@@ -152,7 +139,7 @@ func TestSignaturesAreAttachedOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, other := signerOf(t, "key.pem"), signerOf(t, "other.pem")
+	key, other := signaturetest.Signer(t), signaturetest.Signer(t)
 	trust := signature.TrustIn(key.Key())
 	if err := trust.Check(ctx, w.reg, &m); !fault.Is(err, fault.FailedPrecondition) {
 		t.Fatalf("unsigned: %v", err)
@@ -193,7 +180,7 @@ func TestOddSignaturesAreNotStored(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, other := signerOf(t, "key.pem"), signerOf(t, "other.pem")
+	key, other := signaturetest.Signer(t), signaturetest.Signer(t)
 	stored := len(w.keys(t))
 	for name, c := range map[string]struct {
 		change func(*In)

@@ -31,6 +31,7 @@ type Outputs struct {
 	DriftFunctionName    string
 	DriftMachineArn      string
 	RolloutMachineArn    string `output:"optional"`
+	TrustedKeys          string `output:"optional"` // none when no version must be signed
 }
 
 // Describer is the part of CloudFormation that discovery needs.

@@ -260,11 +260,13 @@ func TestKeys(t *testing.T) {
 		"one cut short":  key.String() + "," + other.String()[:40],
 		"no key at all ": ",",
 	} {
-		if trust, err := signature.ParseTrust(text); !fault.Is(err, fault.InvalidArgument) || strings.Contains(fault.Public(err).Message, key.String()) {
+		var trust signature.Trust
+		if err := trust.UnmarshalText([]byte(text)); !fault.Is(err, fault.InvalidArgument) || trust.Required() || strings.Contains(fault.Public(err).Message, key.String()) {
 			t.Errorf("%s: %v, %v", name, trust.Required(), err)
 		}
 	}
-	if trust, err := signature.ParseTrust(" "); err != nil || trust.Required() {
+	var trust signature.Trust
+	if err := trust.UnmarshalText([]byte(" ")); err != nil || trust.Required() {
 		t.Errorf("an empty list: %v", err)
 	}
 }

@@ -10,11 +10,12 @@
 // files that the manifest lists, by path and digest. It reads no file: whoever loads
 // one compares it with the manifest.
 //
-//	trust, err := signature.ParseTrust(getenv("TIDEGATE_TRUSTED_KEYS"))
-//	err = trust.Check(ctx, reg, &manifest)
+//	trust := signature.TrustIn(key)
+//	err := trust.Check(ctx, reg, &manifest)
 package signature
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -94,14 +95,18 @@ type Trust struct{ keys []Key }
 // TrustIn trusts the given keys.
 func TrustIn(keys ...Key) Trust { return Trust{keys: keys} }
 
-// ParseTrust reads a list of public keys as ParseKeys does; "" asks for no signature.
-func ParseTrust(text string) (Trust, error) {
-	keys, err := ParseKeys(text)
-	if err == nil && len(keys) == 0 && strings.TrimSpace(text) != "" {
+// UnmarshalText reads a list of public keys as ParseKeys does; "" asks for no
+// signature. The error is InvalidArgument.
+func (t *Trust) UnmarshalText(text []byte) error {
+	keys, err := ParseKeys(string(text))
+	if err == nil && len(keys) == 0 && len(bytes.TrimSpace(text)) > 0 {
 		// A typing error must not open the gate.
-		err = fault.New(fault.InvalidArgument, "the list of trusted keys holds no key; leave it empty to ask for no signature")
+		err = fault.New(fault.InvalidArgument, "there is no key in the list; leave it empty to ask for no signature")
 	}
-	return Trust{keys: keys}, err
+	if err == nil {
+		t.keys = keys
+	}
+	return err
 }
 
 // Required says whether versions must be signed.
@@ -117,7 +122,7 @@ func (t Trust) Check(ctx context.Context, reg *registry.Registry, m *registry.Ma
 	var ids []string
 	for _, k := range t.keys {
 		ids = append(ids, k.Short())
-		data, err := reg.ReadRecord(ctx, registry.VersionFileKey(m.Model, m.Version, k.Path()))
+		data, err := reg.ReadVersionFile(ctx, m.Model, m.Version, k.Path())
 		if fault.Is(err, fault.NotFound) {
 			continue
 		}
