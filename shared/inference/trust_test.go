@@ -3,6 +3,7 @@ package inference_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"log/slog"
 	"strings"
 	"testing"
@@ -193,5 +194,29 @@ func TestSignatureThatCannotBeReadIsNoVerdict(t *testing.T) {
 	s.fleet.Close()
 	if s.counts.Of(inference.Untrusted) != 0 || s.counts.Of(inference.LoadFailures) != 1 || strings.Contains(log.String(), "not trusted") {
 		t.Errorf("counts %v, log %s", s.counts.All(), log)
+	}
+}
+
+// TestUntrustedVersionsDoNotServeFromBackends: what runs elsewhere answers too, with a fallback or without one.
+func TestUntrustedVersionsDoNotServeFromBackends(t *testing.T) {
+	for name, backend := range map[string]string{"endpoint only": endpointOnly, "with fallback": withFallback} {
+		t.Run(name, func(t *testing.T) {
+			key := signaturetest.Signer(t)
+			s, e := remotely(t, func(o *inference.Options) { o.Trust = signature.TrustIn(key.Key()) })
+			s.Serve("m", s.publish("m", 1))
+			s.Configure("m", registry.Settings{Backend: json.RawMessage(backend)})
+			if _, _, err := s.sends(plain); !fault.Is(err, fault.Unavailable) {
+				t.Errorf("%v", err)
+			}
+			s.fleet.Close()
+			if len(e.calls) != 0 || s.counts.Of(inference.Untrusted) == 0 {
+				t.Errorf("%d calls of the backend, counts %v", len(e.calls), s.counts.All())
+			}
+			signaturetest.Sign(t, s.Registry, key, "m", 1)
+			s.clock.Pass(2 * time.Minute)
+			if y, ran, err := s.sends(plain); err != nil || y != 102 || ran.ServedBy != "endpoint" {
+				t.Errorf("signed: %v, %+v, %v", y, ran, err)
+			}
+		})
 	}
 }

@@ -98,15 +98,22 @@ func ParseRecord(run []byte) Record {
 		}
 	}
 	clean(&r.Code)
-	var dataset Dataset
-	if take(fields["dataset"], &dataset); dataset.Name != "" || dataset.Digest != "" {
-		clean(&dataset.Digest)
-		for i := range dataset.Sources {
-			clean(&dataset.Sources[i].SHA256)
-		}
-		r.Dataset = &dataset
-	}
+	r.Dataset = ParseDataset(fields["dataset"])
 	return r
+}
+
+// ParseDataset reads what is known of a dataset, from a record or from its own
+// document (docs/formats/dataset.md); nil when it is none.
+func ParseDataset(raw []byte) *Dataset {
+	var d Dataset
+	if take(raw, &d); d.Name == "" && d.Digest == "" {
+		return nil
+	}
+	clean(&d.Digest)
+	for i := range d.Sources {
+		clean(&d.Sources[i].SHA256)
+	}
+	return &d
 }
 
 // take decodes a field, or leaves the zero value where it has another form.

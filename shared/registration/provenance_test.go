@@ -223,3 +223,53 @@ func whole(err error) string {
 	}
 	return text
 }
+
+// TestDatasetsAreNamedWithTheirSources, if the run has read them.
+func TestDatasetsAreNamedWithTheirSources(t *testing.T) {
+	var run struct {
+		Inputs struct{ Data struct{ SHA256 string } }
+	}
+	if err := json.Unmarshal(read(t, "testdata/trained/run.json"), &run); err != nil {
+		t.Fatal(err)
+	}
+	digest := run.Inputs.Data.SHA256
+	document := `{"v": 1, "name": "parcels", "number": 3, "digest": "sha256:` + digest + `", "rows": 600, "sources": [{"kind": "table", "bucket": "data", "key": "training/01.csv", "version_id": "v1", "size": 9}]}`
+	const source = `"uri": "s3://data/training/01.csv?versionId=v1"`
+	for name, c := range map[string]struct {
+		asked, document string
+		dataset, source bool
+	}{
+		"pinned":               {`{"dataset": {"name": "parcels", "number": 3, "digest": "sha256:` + digest + `"}}`, document, true, true},
+		"without its document": {`{"dataset": {"name": "parcels", "number": 3, "digest": "sha256:` + digest + `"}}`, "", true, false},
+		"of another digest":    {`{"dataset": {"name": "parcels", "number": 3, "digest": "sha256:` + strings.Repeat("a", 64) + `"}}`, document, false, false},
+		"an odd name":          {`{"dataset": {"name": "../../x", "number": 3, "digest": "sha256:` + digest + `"}}`, document, false, false},
+		"of another form":      {`{"dataset": [1]}`, document, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.upload(t, "trained")
+			w.put(t, folder+"training.json", []byte(c.asked))
+			if c.document != "" {
+				w.put(t, registry.DatasetKey("parcels", 3), []byte(c.document))
+			}
+			if _, err := w.r.Run(t.Context(), in()); err != nil {
+				t.Fatal(err)
+			}
+			m, err := w.reg.Verify(t.Context(), "flights", 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.described(t, &m)
+			body, err := w.reg.ReadFile(t.Context(), &m, provenance.StatementFile)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Contains(string(body), `"name": "parcels/3"`); got != c.dataset {
+				t.Errorf("the dataset is named: %v\n%s", got, body)
+			}
+			if got := strings.Contains(string(body), source); got != c.source {
+				t.Errorf("its source is named: %v\n%s", got, body)
+			}
+		})
+	}
+}
