@@ -20,6 +20,7 @@ import (
 	"github.com/tidegate/tidegate/shared/fault"
 	"github.com/tidegate/tidegate/shared/httpapi"
 	"github.com/tidegate/tidegate/shared/inference/onnx"
+	"github.com/tidegate/tidegate/shared/provenance/signature"
 	"github.com/tidegate/tidegate/shared/registry"
 	"github.com/tidegate/tidegate/shared/serving/folder"
 	"github.com/tidegate/tidegate/shared/stream/firehose"
@@ -35,6 +36,8 @@ type config struct {
 	Models []string `env:"TIDEGATE_PRELOAD_MODELS"`
 	Dir    string   `env:"TIDEGATE_MODEL_DIR" default:"/opt/ml/model"`
 	Name   string   `env:"TIDEGATE_MODEL_NAME" default:"model"`
+
+	Trusted signature.Trust `env:"TIDEGATE_TRUSTED_KEYS"`
 
 	Stream        string               `env:"TIDEGATE_CAPTURE_STREAM"`
 	Mode          registry.CaptureMode `env:"TIDEGATE_CAPTURE_MODE" default:"buffered" validate:"oneof=after buffered strict off"`
@@ -105,6 +108,9 @@ func (c *config) runtime(log *slog.Logger) (rt *onnx.Runtime, servedBy string, e
 // registry is the bucket's, or one of the models in a folder. preload are the
 // models that must be there.
 func (c *config) registry(ctx context.Context, env func() (aws.Config, error)) (reg *registry.Registry, preload []string, err error) {
+	if c.Bucket == "" && c.Trusted.Required() {
+		return nil, nil, fault.Invalid(fault.Violation{Path: "TIDEGATE_TRUSTED_KEYS", Problem: "needs TIDEGATE_REGISTRY_BUCKET: signatures are looked for in a registry, and a folder would be served without"})
+	}
 	if c.Bucket == "" {
 		return folder.Open(ctx, c.Dir, c.Name)
 	}

@@ -78,7 +78,7 @@ func build(ctx context.Context, log *slog.Logger, getenv func(string) string) (*
 		return nil, err
 	}
 	fleet := inference.NewFleet(inference.Options{
-		Registry: reg, Runtime: rt, Count: told.count, Log: log, CacheBytes: cfg.CacheBytes, SwapsPerMinute: cfg.Swaps,
+		Registry: reg, Runtime: rt, Trust: cfg.Trusted, Count: told.count, Log: log, CacheBytes: cfg.CacheBytes, SwapsPerMinute: cfg.Swaps,
 		ServedBy: servedBy, Capture: registry.CaptureSettings{Mode: cfg.Mode}, Trim: onnx.Trim,
 	})
 	predictor := batching.New(fleet, batching.Options{Settings: settings})

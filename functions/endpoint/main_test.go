@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/tidegate/tidegate/shared/inference/onnx/onnxtest"
+	"github.com/tidegate/tidegate/shared/provenance/signature/signaturetest"
 )
 
 // endpoint is a running server.
@@ -196,6 +197,8 @@ func TestStartsThatFail(t *testing.T) {
 		"port":          {map[string]string{"TIDEGATE_PORT": "x"}, "TIDEGATE_PORT"},
 		"no models":     {map[string]string{"TIDEGATE_MODEL_DIR": "/does/not/exist"}, "/does/not/exist"},
 		"bucket alone":  {map[string]string{"TIDEGATE_REGISTRY_BUCKET": "b"}, "TIDEGATE_PRELOAD_MODELS"},
+		"keys":          {map[string]string{"TIDEGATE_TRUSTED_KEYS": "hello"}, "TIDEGATE_TRUSTED_KEYS"},
+		"keys alone":    {map[string]string{"TIDEGATE_TRUSTED_KEYS": string(signaturetest.Signer(t).Key().PEM())}, "TIDEGATE_REGISTRY_BUCKET"},
 		"batching":      {map[string]string{"TIDEGATE_BATCHING": `{"m":{"max_batch":-1}}`}, "max_batch"},
 		"no library":    {map[string]string{"TIDEGATE_ONNXRUNTIME_LIB": "/does/not/exist.so"}, "libonnxruntime"},
 		"capture mode":  {map[string]string{"TIDEGATE_CAPTURE_MODE": "sometimes"}, "TIDEGATE_CAPTURE_MODE"},

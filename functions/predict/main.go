@@ -28,6 +28,7 @@ import (
 	"github.com/tidegate/tidegate/shared/inference"
 	"github.com/tidegate/tidegate/shared/inference/onnx"
 	"github.com/tidegate/tidegate/shared/lambdaapi"
+	"github.com/tidegate/tidegate/shared/provenance/signature"
 	"github.com/tidegate/tidegate/shared/registry"
 	"github.com/tidegate/tidegate/shared/stream/firehose"
 	"github.com/tidegate/tidegate/shared/telemetry"
@@ -46,10 +47,8 @@ type config struct {
 	Swaps         int                  `env:"TIDEGATE_SWAPS_PER_MINUTE" default:"6" validate:"min=1"`
 	Namespace     string               `env:"TIDEGATE_METRICS_NAMESPACE" default:"Tidegate"`
 	MemoryMB      int                  `env:"AWS_LAMBDA_FUNCTION_MEMORY_SIZE"` // 0 outside Lambda
+	Trusted       signature.Trust      `env:"TIDEGATE_TRUSTED_KEYS"`
 }
-
-// preloadTime is what Lambda's INIT phase (10 s) leaves for models.
-const preloadTime = 8 * time.Second
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
@@ -81,15 +80,14 @@ func build(ctx context.Context, log *slog.Logger, getenv func(string) string) (*
 	if err != nil {
 		return nil, err
 	}
-	recorder := capture.NewRecorder(capture.Options{
-		Stream: firehose.New(awsfirehose.NewFromConfig(env), cfg.Stream), Count: told.Count, FlushRequests: cfg.FlushRequests, FlushAfter: cfg.FlushAfter,
-	})
+	recorder := capture.NewRecorder(capture.Options{Stream: firehose.New(awsfirehose.NewFromConfig(env), cfg.Stream), Count: told.Count,
+		FlushRequests: cfg.FlushRequests, FlushAfter: cfg.FlushAfter})
 	fleet := inference.NewFleet(inference.Options{
-		Registry: registry.New(s3.New(s3.NewClient(env), cfg.Bucket), registry.Options{}), Runtime: rt, Backends: backends(env, log, told.Count),
+		Registry: registry.New(s3.New(s3.NewClient(env), cfg.Bucket), registry.Options{}), Runtime: rt, Trust: cfg.Trusted, Backends: backends(env, log, told.Count),
 		Count: told.Count, Log: log, CacheBytes: cfg.CacheBytes, SwapsPerMinute: cfg.Swaps, Capture: registry.CaptureSettings{Mode: cfg.Mode},
 		RSS: inference.RSS, Trim: onnx.Trim, RSSLimit: int64(cfg.MemoryMB) << 20 / 10 * 8,
 	})
-	preload, cancel := context.WithTimeout(ctx, preloadTime)
+	preload, cancel := context.WithTimeout(ctx, 8*time.Second) // what Lambda's INIT phase (10 s) leaves for models
 	defer cancel()
 	if err := fleet.Preload(preload, cfg.Preload); err != nil { // asked for again by the first request
 		log.Warn("model not preloaded", "error", err.Error())

@@ -4,7 +4,7 @@
 // Trigger: a task of the retrain machine, or the command line.
 // Input and output: registration.In and registration.Out (docs/formats/version.md).
 // Environment: TIDEGATE_REGISTRY_BUCKET, TIDEGATE_ONNXRUNTIME_LIB; from Lambda AWS_LAMBDA_FUNCTION_MEMORY_SIZE.
-// IAM, on the registry bucket: s3:ListBucket; s3:GetObject on uploads/, models/ and blobs/; s3:PutObject on
+// IAM, on the registry bucket: s3:ListBucket; s3:GetObject on uploads/, models/, blobs/ and datasets/; s3:PutObject on
 // models/*/model.json, models/*/versions/, models/*/digests/ and blobs/.
 // Errors: the kinds of fault, as error types.
 package main

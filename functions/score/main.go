@@ -3,7 +3,7 @@
 //
 // Trigger: a task of a machine, or an item of its Map.
 // Input and output: scoring.In and scoring.Out (docs/formats/score.md).
-// Environment: TIDEGATE_DATA_BUCKET, TIDEGATE_REGISTRY_BUCKET, TIDEGATE_ONNXRUNTIME_LIB; from Lambda AWS_LAMBDA_FUNCTION_MEMORY_SIZE.
+// Environment: TIDEGATE_DATA_BUCKET, TIDEGATE_REGISTRY_BUCKET, TIDEGATE_ONNXRUNTIME_LIB, TIDEGATE_TRUSTED_KEYS; from Lambda AWS_LAMBDA_FUNCTION_MEMORY_SIZE.
 // IAM: s3:ListBucket on both buckets; on the data bucket s3:GetObject on batches/ and predictions/, s3:PutObject on predictions/;
 // on the registry bucket s3:GetObject on models/, blobs/ and uploads/.
 // Errors: the kinds of fault, as error types.
@@ -22,15 +22,17 @@ import (
 	"github.com/tidegate/tidegate/shared/blob/s3"
 	"github.com/tidegate/tidegate/shared/inference/onnx"
 	"github.com/tidegate/tidegate/shared/lambdaapi"
+	"github.com/tidegate/tidegate/shared/provenance/signature"
 	"github.com/tidegate/tidegate/shared/registry"
 	"github.com/tidegate/tidegate/shared/scoring"
 	"github.com/tidegate/tidegate/shared/validate"
 )
 
 type config struct {
-	Data     string `env:"TIDEGATE_DATA_BUCKET" validate:"required"`
-	Registry string `env:"TIDEGATE_REGISTRY_BUCKET" validate:"required"`
-	Library  string `env:"TIDEGATE_ONNXRUNTIME_LIB" default:"/opt/lib/libonnxruntime.so"`
+	Data     string          `env:"TIDEGATE_DATA_BUCKET" validate:"required"`
+	Registry string          `env:"TIDEGATE_REGISTRY_BUCKET" validate:"required"`
+	Library  string          `env:"TIDEGATE_ONNXRUNTIME_LIB" default:"/opt/lib/libonnxruntime.so"`
+	Trusted  signature.Trust `env:"TIDEGATE_TRUSTED_KEYS"`
 }
 
 func main() { lambdaapi.Main(build) }
@@ -58,6 +60,7 @@ func build(log *slog.Logger, getenv func(string) string) (lambda.Handler, error)
 		Models:         models,
 		Registry:       registry.New(models, registry.Options{}),
 		Runtime:        rt,
+		Trust:          cfg.Trusted,
 		Now:            time.Now,
 		Log:            log,
 		Dir:            os.TempDir(),

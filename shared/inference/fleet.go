@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tidegate/tidegate/shared/fault"
+	"github.com/tidegate/tidegate/shared/provenance/signature"
 	"github.com/tidegate/tidegate/shared/registry"
 )
 
@@ -14,6 +15,7 @@ import (
 const (
 	StateStale    = "StateStale"    // requests answered by a state older than 5 s
 	StateErrors   = "StateErrors"   // states that could not be read or make no sense
+	Untrusted     = "Untrusted"     // versions that were not loaded since no trusted key signed them
 	LoadFailures  = "LoadFailures"  // versions that could not be loaded: the alarm of a missing or damaged blob
 	Loads         = "Loads"         // versions loaded
 	Swaps         = "Swaps"         // changes of the version in force of a warm model
@@ -33,6 +35,7 @@ const (
 type Options struct {
 	Registry *registry.Registry // required
 	Runtime  Runtime            // required
+	Trust    signature.Trust    // whose signature a version needs to be loaded; the zero value = nobody's
 	Backends Backends           // run what settings name a backend for; nil: everything runs here
 	Now      func() time.Time   // time.Now when nil
 	// Count adds n to the metric of the given name; it may be called at any time. Nil counts nothing.

@@ -18,8 +18,8 @@ const memoryFactor = 3
 // warmTimeout bounds the first run, on zeros.
 const warmTimeout = 20 * time.Second
 
-// load fetches, verifies, loads and warms up a version, or reads its description
-// alone. A version that failed is not tried again before its pause is over. The
+// load fetches, verifies (digests, and the signature where one is asked for), loads
+// and warms up a version, or verifies and reads its description alone. A version that failed is not tried again before its pause is over. The
 // result has one holder: the caller.
 func (m *model) load(ctx context.Context, w want) (*loaded, error) {
 	ref := w.ref
@@ -64,6 +64,10 @@ func (m *model) fetch(ctx context.Context, w want) (*loaded, error) {
 	}
 	if registry.Hex(manifest.Digest) != registry.Hex(ref.Digest) {
 		return nil, fault.New(fault.Internal, "the manifest of %s@%d has another digest than the state", m.name, ref.Version)
+	}
+	// Before both ways: a version that runs elsewhere answers requests too.
+	if err := m.trusted(ctx, &manifest); err != nil {
+		return nil, err
 	}
 	if !w.local {
 		return m.describe(ctx, &manifest, ref)
@@ -111,6 +115,19 @@ func readSchema(ctx context.Context, reg *registry.Registry, manifest *registry.
 		return nil, err
 	}
 	return schema.Parse(body)
+}
+
+// trusted checks the signature before anything of the version is read or makes
+// room for itself. The line is for whoever operates the stack: no request tells
+// more than that the version cannot be loaded.
+func (m *model) trusted(ctx context.Context, manifest *registry.Manifest) error {
+	opt := &m.fleet.opt
+	err := opt.Trust.Check(ctx, opt.Registry, manifest)
+	if fault.Is(err, fault.FailedPrecondition) {
+		opt.Count(Untrusted, 1)
+		opt.Log.Error("version not trusted and not loaded", "model", m.name, "version", manifest.Version, "error", err.Error())
+	}
+	return err
 }
 
 const modelFile = "model.onnx"

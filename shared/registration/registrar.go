@@ -27,7 +27,15 @@ import (
 // Errors: InvalidArgument (the files are not what they should be), NotFound (no
 // source), PayloadTooLarge, FailedPrecondition (other answers than the trainer's,
 // another task or target than the model's), DeadlineExceeded, Unavailable, Internal.
+//
+// With a signature it attaches that to a version and registers nothing.
 func (r *Registrar) Run(ctx context.Context, in In) (Out, error) {
+	if err := in.check(); err != nil {
+		return Out{}, err
+	}
+	if in.Signature != "" {
+		return r.attach(ctx, in)
+	}
 	bounded := *r
 	bounded.Limits = r.Limits.withDefaults()
 	return bounded.run(ctx, in)
@@ -67,6 +75,7 @@ func (r *Registrar) run(ctx context.Context, in In) (Out, error) {
 	if err != nil {
 		return Out{}, err
 	}
+	candidate.model = model
 	out, err := r.create(ctx, model, existing, known)
 	if err != nil {
 		return Out{}, err
@@ -113,6 +122,7 @@ func identify(m registry.Model, trained facts, existing registry.Model, known bo
 
 // candidate is a version that has passed every check.
 type candidate struct {
+	model      registry.Model
 	schema     schema.Schema
 	schemaJSON []byte
 	baseline   []byte // nil when there is none
@@ -224,7 +234,11 @@ func (r *Registrar) publish(ctx context.Context, b *bundle, c candidate, in In, 
 	}
 	m := registry.Manifest{Model: in.Model, Version: version, Digest: out.Digest, Files: append(files[:1:1], tables...),
 		Runtime: r.Runtime.String(), Parity: c.parity, Metrics: c.metrics, CreatedAt: r.Now().UTC(), CreatedBy: in.Actor}
-	if err := r.putFiles(ctx, b, c, &m); err != nil {
+	reference, err := r.putFiles(ctx, b, c, &m)
+	if err != nil {
+		return Out{}, err
+	}
+	if err := r.putProvenance(ctx, origin{model: c.model, schema: &c.schema, source: in.Source, reference: reference}, &m); err != nil {
 		return Out{}, err
 	}
 	stored, existing, err := r.Registry.PutManifest(ctx, m)
@@ -269,8 +283,9 @@ func (r *Registrar) putTable(ctx context.Context, t *table) error {
 
 // putFiles stores the small files and lists in m what is stored. Under a number
 // that an earlier registration of the same content left without a manifest there
-// may be its files: they are kept, and the manifest describes them.
-func (r *Registrar) putFiles(ctx context.Context, b *bundle, c candidate, m *registry.Manifest) error {
+// may be its files: they are kept, and the manifest describes them. reference is
+// what is stored as such.
+func (r *Registrar) putFiles(ctx context.Context, b *bundle, c candidate, m *registry.Manifest) (reference []byte, err error) {
 	small := map[string][]byte{"schema.json": c.schemaJSON}
 	if c.baseline != nil {
 		small[profile.BaselineFile] = c.baseline
@@ -281,9 +296,8 @@ func (r *Registrar) putFiles(ctx context.Context, b *bundle, c candidate, m *reg
 	for name, data := range b.small {
 		small[name] = data
 	}
-	var err error
 	if small["MLmodel"], err = mlModel(&c.schema, m.CreatedAt, registry.Hex(m.Digest)); err != nil {
-		return err
+		return nil, err
 	}
 	names := make([]string, 0, len(small))
 	for name := range small {
@@ -293,23 +307,25 @@ func (r *Registrar) putFiles(ctx context.Context, b *bundle, c candidate, m *reg
 	for _, name := range names {
 		stored, err := r.Registry.PutVersionFile(ctx, m.Model, m.Version, name, small[name])
 		if err != nil {
-			return err
+			return nil, err
 		}
 		switch {
 		case (name == "schema.json" || name == profile.BaselineFile) && !bytes.Equal(stored, small[name]):
-			return fault.New(fault.Internal, "version %d of model %q holds another %s than its digest says", m.Version, m.Model, name)
+			return nil, fault.New(fault.Internal, "version %d of model %q holds another %s than its digest says", m.Version, m.Model, name)
 		case name == runFile:
 			m.Run = stored
 		case name == recordFile:
 			m.Training, m.Dataset = stored, datasetOf(stored)
 		case name == metricsFile:
 			if m.Metrics, err = metrics(stored); err != nil {
-				return err
+				return nil, err
 			}
+		case name == quality.ReferenceFile:
+			reference = stored
 		}
 		m.Files = append(m.Files, fileOf(name, stored, false))
 	}
-	return nil
+	return reference, nil
 }
 
 func fileOf(path string, data []byte, isBlob bool) registry.File {

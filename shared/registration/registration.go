@@ -50,6 +50,11 @@ type In struct {
 	Segments    []string `json:"segments,omitempty" validate:"max=3,unique,dive,required,max=200"`
 	MaxSegments int      `json:"max_segments,omitempty" validate:"gte=0,lte=50"`
 	Cluster     string   `json:"cluster,omitempty" validate:"max=200"`
+
+	// Signature, a bundle of the package signature, is attached to Version instead; it must be by PublicKey (PEM).
+	Version   int    `json:"version,omitempty" validate:"gte=0"`
+	Signature string `json:"signature,omitempty" validate:"max=1048576"`
+	PublicKey string `json:"public_key,omitempty" validate:"max=4096"`
 }
 
 // Out is the answer of the register step. Version, digest and parity are absent when only the model was created.
@@ -60,7 +65,8 @@ type Out struct {
 	Digest   string           `json:"digest,omitempty"`
 	Existing bool             `json:"existing"` // the same content was registered before
 	Parity   *registry.Parity `json:"parity,omitempty"`
-	Warnings []string         `json:"warnings,omitempty"` // what the owner should know, but is no reason to refuse
+	SignedBy string           `json:"signed_by,omitempty"` // the id of the key whose signature is attached; existing is then about the signature
+	Warnings []string         `json:"warnings,omitempty"`  // what the owner should know, but is no reason to refuse
 }
 
 // Uploads is the part of blob.Store that reads what was uploaded.

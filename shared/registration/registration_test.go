@@ -230,7 +230,7 @@ func TestModelOfTheTrainer(t *testing.T) {
 		t.Errorf("parity %+v, warnings %v", p, out.Warnings)
 	}
 	m, err := w.reg.Verify(context.Background(), "flights", 1)
-	if err != nil || m.Metrics["roc_auc_ovr"] < 0.9 || len(m.Files) != 11 {
+	if err != nil || m.Metrics["roc_auc_ovr"] < 0.9 || len(m.Files) != 13 {
 		t.Errorf("manifest %+v, %v", m, err)
 	}
 	var run struct{ Seed int }
@@ -265,7 +265,7 @@ func TestForeignModelRegistersWithoutParity(t *testing.T) {
 		}
 	}
 	m, err := w.reg.Verify(context.Background(), "foreign", 1)
-	if err != nil || len(m.Files) != 3 {
+	if err != nil || len(m.Files) != 5 {
 		t.Errorf("files %+v, %v", m.Files, err)
 	}
 }

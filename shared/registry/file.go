@@ -134,6 +134,19 @@ func (r *Registry) PutVersionFile(ctx context.Context, model string, version int
 	return stored, nil
 }
 
+// ReadVersionFile reads a file that PutVersionFile stored beside those of the
+// manifest, which vouches for nothing of it. NotFound when there is none.
+func (r *Registry) ReadVersionFile(ctx context.Context, model string, version int, path string) ([]byte, error) {
+	if err := cmp.Or(CheckName(model), CheckVersion(version)); err != nil {
+		return nil, err
+	}
+	obj, err := r.store.Get(ctx, VersionFileKey(model, version, path))
+	if err != nil {
+		return nil, fmt.Errorf("registry: read %s of %s@%d: %w", path, model, version, err)
+	}
+	return obj.Body, nil
+}
+
 // PutManifest makes a version READY and returns what is stored; it is the last
 // write of a registration. existing is true when the version was READY before;
 // another digest under the number is AlreadyExists. V is set here, CreatedAt when zero.

@@ -33,7 +33,7 @@ func (p *Promoter) settingsOf(ctx context.Context, model, digest string) (regist
 	return s, policy, nil
 }
 
-// enter prepares shadow.start and rollout.start: the version is whole, takes every
+// enter prepares shadow.start and rollout.start: the version is whole, signed by who must, takes every
 // request that the champion takes, and for a rollout parity, evidence and approval.
 func (p *Promoter) enter(ctx context.Context, in *PromoteIn) (registry.Change, error) {
 	state, _, err := p.Registry.State(ctx, in.Model)
@@ -59,8 +59,12 @@ func (p *Promoter) enter(ctx context.Context, in *PromoteIn) (registry.Change, e
 	if err != nil {
 		return registry.Change{}, err
 	}
+	signed, err := later(p.Trust.Check(ctx, p.Registry, &m))
+	if err != nil {
+		return registry.Change{}, err
+	}
 	if in.Kind == registry.KindShadowStart {
-		return guarded(registry.StartShadow(v), stale, compatible), nil
+		return guarded(registry.StartShadow(v), stale, signed, compatible), nil
 	}
 	parity, err := p.parity(ctx, in, &m, settings, policy.EvidenceMaxAge())
 	if err != nil {
@@ -75,7 +79,7 @@ func (p *Promoter) enter(ctx context.Context, in *PromoteIn) (registry.Change, e
 	if err != nil {
 		return registry.Change{}, err
 	}
-	return guarded(registry.StartRollout(v, in.TransitionID, in.Actor, policy.Steps[0].Weight), stale, compatible, parity, judged, approved(v.Version)), nil
+	return guarded(registry.StartRollout(v, in.TransitionID, in.Actor, policy.Steps[0].Weight), stale, signed, compatible, parity, judged, approved(v.Version)), nil
 }
 
 // parity is the check that the version answers as its trainer did: where it was
@@ -168,6 +172,7 @@ func (p *Promoter) step(ctx context.Context, in *PromoteIn) (registry.Change, er
 	c := claim{kind: in.Kind, model: in.Model, maxAge: policy.EvidenceMaxAge()}
 	var change registry.Change
 	approved := func(int) check { return nil }
+	var signed check
 	if in.Kind == registry.KindAdvance {
 		if *in.FromStep >= last {
 			return refused(in.Kind, refuse("step %d is the last of rollout %s: promote or abort it", last, r.ID))
@@ -181,12 +186,28 @@ func (p *Promoter) step(ctx context.Context, in *PromoteIn) (registry.Change, er
 		if approved, err = p.approved(ctx, in, &policy); err != nil {
 			return registry.Change{}, err
 		}
+		if signed, err = later(p.signed(ctx, in.Model, state.Slots.Challenger.Version)); err != nil {
+			return registry.Change{}, err
+		}
 	}
 	judged, err := p.judged(ctx, in, c)
 	if err != nil {
 		return registry.Change{}, err
 	}
-	return guarded(change, judged, approved(state.Slots.Challenger.Version)), nil
+	return guarded(change, signed, judged, approved(state.Slots.Challenger.Version)), nil
+}
+
+// signed checks the signature of a version that is in a slot: keys may have changed
+// since it came there.
+func (p *Promoter) signed(ctx context.Context, model string, version int) error {
+	if !p.Trust.Required() {
+		return nil
+	}
+	m, err := p.Registry.Manifest(ctx, model, version)
+	if err != nil {
+		return err
+	}
+	return p.Trust.Check(ctx, p.Registry, &m)
 }
 
 // abort reads nothing unless the version is rejected by evidence.

@@ -20,6 +20,7 @@ import (
 	"github.com/tidegate/tidegate/shared/evaluation/quality"
 	"github.com/tidegate/tidegate/shared/fault"
 	"github.com/tidegate/tidegate/shared/inference"
+	"github.com/tidegate/tidegate/shared/provenance/signature"
 	"github.com/tidegate/tidegate/shared/registry"
 	"github.com/tidegate/tidegate/shared/training"
 )
@@ -40,6 +41,7 @@ type PromoteOut struct {
 // Promoter runs the step.
 type Promoter struct {
 	Registry *registry.Registry
+	Trust    signature.Trust // whose signature a version needs to take a slot; the zero value = nobody's
 }
 
 // maxPreparations bounds how often a move is prepared anew because champion or
@@ -96,7 +98,11 @@ func (p *Promoter) change(ctx context.Context, in *PromoteIn) (registry.Change, 
 	switch in.Kind {
 	case registry.KindBootstrap:
 		m, err := p.Registry.Verify(ctx, in.Model, in.Version)
-		return registry.Bootstrap(registry.Ref{Version: m.Version, Digest: m.Digest}), err
+		if err != nil {
+			return registry.Change{}, err
+		}
+		signed, err := later(p.Trust.Check(ctx, p.Registry, &m))
+		return guarded(registry.Bootstrap(registry.Ref{Version: m.Version, Digest: m.Digest}), signed), err
 	case registry.KindConfigure:
 		return p.configure(ctx, in)
 	case registry.KindFreeze:

@@ -23,6 +23,7 @@ import (
 	"github.com/tidegate/tidegate/shared/blob"
 	"github.com/tidegate/tidegate/shared/fault"
 	"github.com/tidegate/tidegate/shared/inference"
+	"github.com/tidegate/tidegate/shared/provenance/signature"
 	"github.com/tidegate/tidegate/shared/registry"
 )
 
@@ -80,7 +81,7 @@ type Limits struct {
 func LimitsFor(memoryMB int) Limits { return Limits{MemoryBytes: int64(memoryMB) << 20 / 2} }
 
 // Scorer scores items. It keeps the version that it used last in memory. All
-// fields but Limits are required.
+// fields but Limits and Trust are required.
 type Scorer struct {
 	DataBucket, RegistryBucket string
 	Data                       Data
@@ -91,6 +92,7 @@ type Scorer struct {
 	Log                        *slog.Logger
 	Dir                        string // for the predictions until they are complete
 	Limits                     Limits
+	Trust                      signature.Trust // whose signature a version needs; the zero value = nobody's
 
 	mu   sync.Mutex // one item at a time: the version is closed when another one is asked for
 	last *version
@@ -100,7 +102,7 @@ type Scorer struct {
 //
 // Errors: InvalidArgument, a bad item, a table that cannot be read, or rows that
 // the version's contract refuses, with row and column; NotFound, no such version or
-// object; FailedPrecondition, the object was replaced, or the model fails on the
+// object; FailedPrecondition, the version has no trusted signature, the object was replaced, or the model fails on the
 // rows or does not answer row by row; AlreadyExists, the item was scored with
 // another input; PayloadTooLarge; ResourceExhausted, the model needs more memory;
 // DeadlineExceeded; Unavailable; Internal.

@@ -60,6 +60,9 @@ func (s *Scorer) load(ctx context.Context, in *In) (*version, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := s.Trust.Check(ctx, s.Registry, &manifest); err != nil {
+		return nil, err
+	}
 	if file, ok := manifest.File("model.onnx"); ok && s.Limits.MemoryBytes > 0 && inference.Footprint(file.Size) > s.Limits.MemoryBytes {
 		return nil, fault.New(fault.ResourceExhausted, "the model needs about %d bytes and %d are there: give the function more memory", inference.Footprint(file.Size), s.Limits.MemoryBytes)
 	}

@@ -1,6 +1,7 @@
 package validate
 
 import (
+	"encoding"
 	"reflect"
 	"strconv"
 	"strings"
@@ -15,7 +16,8 @@ import (
 // the `default` tag, or leaves the field at its zero value. Fields are strings,
 // booleans, integers, floats, time.Duration ("250ms") or lists of strings
 // (comma-separated, blanks trimmed, empty entries dropped), and types made of
-// these. Structs without an `env` tag are walked into.
+// these or that read themselves (encoding.TextUnmarshaler; the message of its fault
+// is the problem). Structs without an `env` tag are walked into.
 //
 // The error is InvalidArgument with the environment keys as paths, all faults
 // at once. A field of any other type is a bug: Internal.
@@ -55,6 +57,12 @@ func fill(getenv func(string) string, v reflect.Value, violations *[]fault.Viola
 			text = field.Tag.Get("default")
 		}
 		if text == "" {
+			continue
+		}
+		if own, ok := v.Field(i).Addr().Interface().(encoding.TextUnmarshaler); ok {
+			if err := own.UnmarshalText([]byte(text)); err != nil {
+				*violations = append(*violations, fault.Violation{Path: key, Problem: fault.Public(err).Message})
+			}
 			continue
 		}
 		wanted, err := set(v.Field(i), text)

@@ -71,6 +71,31 @@ func TestConfigFaults(t *testing.T) {
 	}
 }
 
+// even reads itself from text of an even length.
+type even struct{ n int }
+
+func (e *even) UnmarshalText(text []byte) error {
+	if len(text)%2 != 0 {
+		return fault.New(fault.InvalidArgument, "has an odd length; add one")
+	}
+	e.n = len(text)
+	return nil
+}
+
+func TestConfigOfTypesThatReadThemselves(t *testing.T) {
+	type config struct {
+		Even even `env:"EVEN"`
+	}
+	var cfg config
+	if err := Config(env("EVEN", "abcd"), &cfg); err != nil || cfg.Even.n != 4 {
+		t.Errorf("%+v, %v", cfg, err)
+	}
+	if err := Config(env(), &cfg); err != nil || cfg.Even.n != 4 {
+		t.Errorf("absent: %+v, %v", cfg, err)
+	}
+	checkViolations(t, Config(env("EVEN", "abc"), &cfg), []fault.Violation{{Path: "EVEN", Problem: "has an odd length; add one"}})
+}
+
 func TestConfigMisuse(t *testing.T) {
 	var odd struct {
 		M map[string]string `env:"M"`

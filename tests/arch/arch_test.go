@@ -25,6 +25,7 @@ var storeys = [][]string{
 	{"schema", "oip", "routing", "modelfile", "validate", "rows", "period", "webpage", "standing"},
 	{"report"},
 	{"registry"},
+	{"provenance"},
 	{"inference", "approval", "lease"},
 	{"capture", "label", "batching"},
 	{"profile"},

@@ -32,6 +32,7 @@ type Outputs struct {
 	DriftMachineArn      string
 	RolloutMachineArn    string `output:"optional"`
 	RetrainMachineArn    string `output:"optional"`
+	TrustedKeys          string `output:"optional"` // none when no version must be signed
 }
 
 // Describer is the part of CloudFormation that discovery needs.

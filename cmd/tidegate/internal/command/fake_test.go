@@ -21,6 +21,7 @@ import (
 	"github.com/tidegate/tidegate/shared/approval"
 	"github.com/tidegate/tidegate/shared/blob"
 	"github.com/tidegate/tidegate/shared/fault"
+	"github.com/tidegate/tidegate/shared/provenance/signature"
 	"github.com/tidegate/tidegate/shared/registration"
 	"github.com/tidegate/tidegate/shared/registry"
 	"github.com/tidegate/tidegate/shared/rollout"
@@ -41,6 +42,8 @@ type cloud struct {
 	fail   func(function string) error // injected before a step runs
 	busy   int                         // answers of 503 before the next prediction
 	invoke []string
+	keys   string // the output TrustedKeys
+	trust  signature.Trust
 }
 
 func newCloud(t *testing.T) *cloud {
@@ -59,7 +62,7 @@ func newCloud(t *testing.T) *cloud {
 				return nil, fault.New(fault.NotFound, "there is no stack %q here", o.Name)
 			}
 			return &stack.Stack{
-				Outputs: stack.Outputs{ApiEndpoint: c.api.URL, RegistryBucketName: "registry", RegisterFunctionName: "register", PromoteFunctionName: "promote", ApproveFunctionName: "approve"},
+				Outputs: stack.Outputs{ApiEndpoint: c.api.URL, RegistryBucketName: "registry", TrustedKeys: c.keys, RegisterFunctionName: "register", PromoteFunctionName: "promote", ApproveFunctionName: "approve"},
 				Name:    o.Name, Registry: c.store, Data: c.data, Lambda: c, NewID: c.newID,
 				Bucket: func(string) blob.Store { return c.store },
 			}, nil
@@ -104,13 +107,16 @@ func (c *cloud) step(ctx context.Context, function string, payload []byte) (any,
 		if err := strict(payload, &in); err != nil {
 			return nil, err
 		}
+		if in.Signature != "" {
+			return (&registration.Registrar{Registry: c.reg}).Run(ctx, in)
+		}
 		return c.register(ctx, in)
 	case "promote":
 		var in rollout.PromoteIn
 		if err := strict(payload, &in); err != nil {
 			return nil, err
 		}
-		return (&rollout.Promoter{Registry: c.reg}).Run(ctx, in)
+		return (&rollout.Promoter{Registry: c.reg, Trust: c.trust}).Run(ctx, in)
 	case "approve":
 		var in approval.In
 		if err := strict(payload, &in); err != nil {

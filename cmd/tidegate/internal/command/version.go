@@ -22,7 +22,7 @@ import (
 func (a *app) versionCommand() *cobra.Command {
 	group := &cobra.Command{
 		Use:   "version",
-		Short: "Register and list versions of a model; alone: print this program's own version",
+		Short: "Register, list, sign and verify versions of a model; alone: print this program's own version",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			doc := map[string]string{"version": version(), "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH}
@@ -31,7 +31,7 @@ func (a *app) versionCommand() *cobra.Command {
 			})
 		},
 	}
-	group.AddCommand(a.versionRegisterCommand(), a.versionListCommand())
+	group.AddCommand(a.versionRegisterCommand(), a.versionListCommand(), a.versionSignCommand(), a.versionVerifyCommand())
 	return group
 }
 
@@ -53,7 +53,7 @@ func version() string {
 }
 
 func (a *app) versionRegisterCommand() *cobra.Command {
-	var model, task, target, actor string
+	var model, task, target, actor, key string
 	var tolerance float64
 	var by profile.By
 	c := &cobra.Command{
@@ -63,10 +63,14 @@ func (a *app) versionRegisterCommand() *cobra.Command {
 holdout.csv and predictions.csv, and registers it. The stack scores the holdout again with
 the runtime that will serve and refuses the version when the answers differ from the
 trainer's. The same content is the same version, however often it is registered.`,
-		Example: "  tidegate version register model.onnx --model flights\n  tidegate version register out/ --model flights\n  tidegate version register s3://bucket/run7/ --model flights",
+		Example: "  tidegate version register model.onnx --model flights\n  tidegate version register out/ --model flights --sign key.pem\n  tidegate version register s3://bucket/run7/ --model flights",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			s, _, err := a.open(c.Context())
+			how, err := signingWith(key)
+			if err != nil {
+				return err
+			}
+			s, reg, err := a.open(c.Context())
 			if err != nil {
 				return err
 			}
@@ -79,7 +83,18 @@ trainer's. The same content is the same version, however often it is registered.
 			if err := s.Invoke(c.Context(), s.RegisterFunctionName, in, &out); err != nil {
 				return err
 			}
-			return a.print(out, func(w io.Writer) { registered(w, out) })
+			if how != nil {
+				m, err := reg.Verify(c.Context(), out.Model, out.Version)
+				if err != nil {
+					return err
+				}
+				by, err := a.attach(c.Context(), s, &m, how, actor)
+				if err != nil {
+					return fault.Wrap(err, fault.KindOf(err), "%s@%d is registered, and could not be signed: %s; try tidegate version sign", out.Model, out.Version, fault.Public(err).Message)
+				}
+				out.SignedBy = by.Keys[0]
+			}
+			return a.print(out, func(w io.Writer) { registered(w, out, s.TrustedKeys != "") })
 		},
 	}
 	splitFlags(c, &by)
@@ -87,6 +102,7 @@ trainer's. The same content is the same version, however often it is registered.
 	c.Flags().StringVar(&task, "task", "", "task of a model that is created")
 	c.Flags().StringVar(&target, "target", "", "target of a model that is created")
 	c.Flags().StringVar(&actor, "actor", "", "who does this, for the record (default: the caller's ARN)")
+	c.Flags().StringVar(&key, "sign", "", "file of a private key to sign the version with (see version sign)")
 	c.Flags().Float64Var(&tolerance, "tolerance", 0, "largest difference from the trainer's answers (default 1e-5)")
 	if err := c.MarkFlagRequired("model"); err != nil {
 		panic(err) // the flag is defined three lines above
@@ -116,7 +132,7 @@ func (a *app) upload(ctx context.Context, s *stack.Stack, path string) (string, 
 	return uri, err
 }
 
-func registered(w io.Writer, out registration.Out) {
+func registered(w io.Writer, out registration.Out, mustSign bool) {
 	what := "registered"
 	if out.Existing {
 		what = "already registered as"
@@ -125,6 +141,13 @@ func registered(w io.Writer, out registration.Out) {
 	fmt.Fprintf(w, "parity with the trainer: %s\n", parity(out.Parity))
 	for _, warning := range out.Warnings {
 		fmt.Fprintf(w, "warning: %s\n", warning)
+	}
+	switch {
+	case out.SignedBy != "":
+		fmt.Fprintf(w, "signed by key %s\n", short(out.SignedBy))
+	case mustSign:
+		fmt.Fprintf(w, "next: tidegate version sign %s %d --key key.pem, since the stack serves signed versions only\n", out.Model, out.Version)
+		return
 	}
 	fmt.Fprintf(w, "next: tidegate promote %s %d\n", out.Model, out.Version)
 }
