@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"maps"
 	"os"
 	"slices"
 
@@ -46,6 +47,9 @@ func (r *Registrar) run(ctx context.Context, in In) (Out, error) {
 	at, err := locate(in.Source, r.Bucket)
 	if err != nil {
 		return Out{}, err
+	}
+	if in.Carried {
+		return r.carry(ctx, at, in, model, existing, known)
 	}
 	b, err := r.fetch(ctx, at)
 	if err != nil {
@@ -115,6 +119,7 @@ type candidate struct {
 	reference  []byte // likewise
 	parity     registry.Parity
 	metrics    map[string]float64
+	origin     *registry.Origin // of a carried version
 	warnings   []string
 }
 
@@ -219,7 +224,7 @@ func (r *Registrar) publish(ctx context.Context, b *bundle, c candidate, in In, 
 		return Out{}, err
 	}
 	m := registry.Manifest{Model: in.Model, Version: version, Digest: out.Digest, Files: append(files[:1:1], tables...),
-		Runtime: r.Runtime.String(), Parity: c.parity, Metrics: c.metrics, CreatedAt: r.Now().UTC(), CreatedBy: in.Actor}
+		Runtime: r.Runtime.String(), Parity: c.parity, Metrics: c.metrics, CreatedAt: r.Now().UTC(), CreatedBy: in.Actor, Origin: c.origin}
 	if err := r.putFiles(ctx, b, c, &m); err != nil {
 		return Out{}, err
 	}
@@ -242,10 +247,7 @@ func (r *Registrar) putBlobs(ctx context.Context, b *bundle, model registry.File
 		return nil, err
 	}
 	var files []registry.File
-	for _, t := range []*table{b.holdout, b.predictions} {
-		if t == nil {
-			continue
-		}
+	for _, t := range b.tables() {
 		if err := r.putTable(ctx, t); err != nil {
 			return nil, err
 		}
@@ -274,13 +276,11 @@ func (r *Registrar) putFiles(ctx context.Context, b *bundle, c candidate, m *reg
 	if c.reference != nil {
 		small[quality.ReferenceFile] = c.reference
 	}
-	for name, data := range b.small {
-		small[name] = data
-	}
 	var err error
 	if small["MLmodel"], err = mlModel(&c.schema, m.CreatedAt, registry.Hex(m.Digest)); err != nil {
 		return err
 	}
+	maps.Copy(small, b.small) // a carried version brings all of these along, and they are the same
 	names := make([]string, 0, len(small))
 	for name := range small {
 		names = append(names, name)

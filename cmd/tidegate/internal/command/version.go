@@ -21,7 +21,7 @@ import (
 func (a *app) versionCommand() *cobra.Command {
 	group := &cobra.Command{
 		Use:   "version",
-		Short: "Register and list versions of a model; alone: print this program's own version",
+		Short: "Register, list, export and import versions of a model; alone: print this program's own version",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			doc := map[string]string{"version": version(), "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH}
@@ -30,7 +30,7 @@ func (a *app) versionCommand() *cobra.Command {
 			})
 		},
 	}
-	group.AddCommand(a.versionRegisterCommand(), a.versionListCommand())
+	group.AddCommand(a.versionRegisterCommand(), a.versionListCommand(), a.versionExportCommand(), a.versionImportCommand())
 	return group
 }
 
