@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/tidegate/tidegate/shared/blob"
 	"github.com/tidegate/tidegate/shared/fault"
@@ -32,9 +33,16 @@ func ContentDigest(files []File) string {
 	return "sha256:" + hex.EncodeToString(h.Sum(nil))
 }
 
+// RenewAfter is from what age on a blob that is there already is written again. Nothing may
+// refer to an old blob any more, and then it may be collected at any time (shared/garbage):
+// what a caller was told is stored has to stay until something refers to it. The collector
+// removes versions of objects, never the one that is written here, and never anything
+// younger than a day.
+const RenewAfter = 12 * time.Hour
+
 // PutBlob stores size bytes of r, read from its start, under their digest, which
 // must be right: InvalidArgument if it is not. A blob that is already there is
-// left alone.
+// left alone, unless it is old ([RenewAfter]).
 func (r *Registry) PutBlob(ctx context.Context, digest string, body io.ReadSeeker, size int64) error {
 	if err := CheckDigest(digest); err != nil {
 		return err
@@ -60,9 +68,20 @@ func (r *Registry) PutBlob(ctx context.Context, digest string, body io.ReadSeeke
 			return err
 		}
 		info, err := r.store.Head(ctx, key)
-		if err == nil && info.Size != size {
+		switch {
+		case fault.Is(err, fault.NotFound): // collected in between
+			return fault.Wrap(err, fault.Aborted, "%s is gone", key)
+		case err != nil:
+			return err
+		case info.Size != size:
 			return damaged(key, fmt.Errorf("%d bytes are stored, %d have the digest", info.Size, size))
+		case r.now().Sub(info.Modified) < RenewAfter:
+			return nil
 		}
+		if _, err := body.Seek(0, io.SeekStart); err != nil {
+			return fault.Wrap(err, fault.Internal, "the blob cannot be read again")
+		}
+		_, err = r.store.PutStream(ctx, key, body, size, blob.Always()) // the same bytes: whoever wins
 		return err
 	})
 	if err != nil {

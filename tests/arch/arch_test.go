@@ -25,7 +25,7 @@ var storeys = [][]string{
 	{"schema", "oip", "routing", "modelfile", "validate", "rows", "period", "webpage", "standing"},
 	{"report"},
 	{"registry"},
-	{"inference", "approval", "lease"},
+	{"inference", "approval", "lease", "garbage"},
 	{"capture", "label", "batching"},
 	{"profile"},
 	{"outcome"},

@@ -61,7 +61,7 @@ func newCloud(t *testing.T) *cloud {
 			}
 			return &stack.Stack{
 				Outputs: stack.Outputs{ApiEndpoint: c.api.URL, RegistryBucketName: "registry", RegisterFunctionName: "register", PromoteFunctionName: "promote", ApproveFunctionName: "approve"},
-				Name:    o.Name, Registry: c.store, Data: c.data, Lambda: c, NewID: c.newID,
+				Name:    o.Name, Registry: c.store, Data: c.data, Garbage: c.store, Lambda: c, NewID: c.newID,
 				Bucket: func(string) blob.Store { return c.store },
 			}, nil
 		},
