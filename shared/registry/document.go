@@ -141,6 +141,17 @@ type Rollout struct {
 	Step           int       `json:"step"`
 	StepStartedAt  time.Time `json:"step_started_at"`
 	Status         string    `json:"status"` // progressing | paused
+	// PausedAt is when a paused rollout was paused: the bake of its step stands still from then on.
+	PausedAt time.Time `json:"paused_at,omitzero"`
+}
+
+// Baked is how long the step of a rollout has lasted at now, without the time that it is
+// paused; 0 when now is of a clock that is behind.
+func (r *Rollout) Baked(now time.Time) time.Duration {
+	if !r.PausedAt.IsZero() {
+		now = r.PausedAt
+	}
+	return max(0, now.Sub(r.StepStartedAt))
 }
 
 // Freeze blocks start, advance and promote until a time; never abort or rollback.
