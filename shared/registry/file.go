@@ -79,6 +79,21 @@ func (r *Registry) ReadBlob(ctx context.Context, digest string) ([]byte, error) 
 	return r.readChecked(ctx, BlobKey(digest), digest)
 }
 
+// HasBlob says whether there is a blob with the given digest. Its content is not read.
+func (r *Registry) HasBlob(ctx context.Context, digest string) (bool, error) {
+	if err := CheckDigest(digest); err != nil {
+		return false, err
+	}
+	_, err := r.store.Head(ctx, BlobKey(digest))
+	if fault.Is(err, fault.NotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("registry: look for a blob: %w", err)
+	}
+	return true, nil
+}
+
 func (r *Registry) readChecked(ctx context.Context, key, digest string) ([]byte, error) {
 	obj, err := r.store.Get(ctx, key)
 	if err != nil {

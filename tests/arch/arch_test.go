@@ -30,6 +30,7 @@ var storeys = [][]string{
 	{"profile"},
 	{"outcome"},
 	{"evaluation"},
+	{"dataset"},
 	{"registration", "drift", "training", "ingestion", "scoring"},
 	{"rollout", "monitor"},
 	{"httpapi"},
