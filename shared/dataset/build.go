@@ -122,7 +122,7 @@ func (b *Builder) make(ctx context.Context, in *Request, sources []Source, table
 	}
 	d.Digest, d.Size, d.Rows, d.MissingTarget, d.MissingTime = digest, c.spool.size, c.rows, c.missingTarget, c.missingTime
 	if c.time >= 0 {
-		d.First, d.Last = c.first.text(), c.last.text()
+		d.First, d.Last = c.first.Text(), c.last.Text()
 	}
 	if err := b.Registry.PutBlob(ctx, digest, file, d.Size); err != nil {
 		return Built{}, err

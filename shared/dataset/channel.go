@@ -18,7 +18,7 @@ type channel struct {
 
 	rows, missingTarget, missingTime int64
 	clock                            bool // of the first row's time
-	first, last                      moment
+	first, last                      Moment
 }
 
 func newChannel(schema *Schema, dir string, limits Limits, advice string) (*channel, error) {
@@ -45,14 +45,14 @@ func (c *channel) add(where func() string) error {
 		c.missingTarget++
 		return nil
 	}
-	var at moment
+	var at Moment
 	if c.time >= 0 {
 		if missingTime(c.row[c.time]) {
 			c.missingTime++
 			return nil
 		}
 		var ok bool
-		if at, ok = momentOf(c.row[c.time]); !ok {
+		if at, ok = ParseMoment(c.row[c.time]); !ok {
 			return fault.New(fault.InvalidArgument, "%s: the time column %q must hold ISO 8601 times or finite numbers", where(), c.schema.Time)
 		}
 		if c.rows > 0 && at.clock != c.clock {

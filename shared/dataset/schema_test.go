@@ -79,14 +79,14 @@ func TestMoments(t *testing.T) {
 		"2013-01-01T05:00:00Z": "2013-01-01T05:00:00Z", "2013-01-01 05:00:00": "2013-01-01T05:00:00Z", "2013-01-01": "2013-01-01T00:00:00Z",
 		"2013-01-01T05:00:00.25+01:00": "2013-01-01T04:00:00.25Z", "2013-01-01 05:30": "2013-01-01T05:30:00Z", " 17.5 ": "17.5", "1969-12-31T23:59:59.5Z": "1969-12-31T23:59:59.5Z",
 	} {
-		m, ok := momentOf(text)
-		if !ok || m.text() != want {
-			t.Errorf("%q: %s, %v; want %s", text, m.text(), ok, want)
+		m, ok := ParseMoment(text)
+		if !ok || m.Text() != want {
+			t.Errorf("%q: %s, %v; want %s", text, m.Text(), ok, want)
 		}
 	}
 	for _, text := range []string{"", "nan", "inf", "1_000", "0x1p-2", "tomorrow", "2013-13-01", "25:00"} {
-		if m, ok := momentOf(text); ok {
-			t.Errorf("%q is taken for %s", text, m.text())
+		if m, ok := ParseMoment(text); ok {
+			t.Errorf("%q is taken for %s", text, m.Text())
 		}
 	}
 }
@@ -96,13 +96,13 @@ func FuzzMoment(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		m, ok := momentOf(text)
+		m, ok := ParseMoment(text)
 		if !ok {
 			return
 		}
-		again, ok := momentOf(m.text())
+		again, ok := ParseMoment(m.Text())
 		if !ok || again.clock != m.clock || again.at-m.at > 1e-5 || m.at-again.at > 1e-5 {
-			t.Fatalf("%q is %v, its text %q %v", text, m, m.text(), again)
+			t.Fatalf("%q is %v, its text %q %v", text, m, m.Text(), again)
 		}
 	})
 }
