@@ -49,7 +49,7 @@ func (p *Planner) unpack(ctx context.Context, j job, artifact string) error {
 	}
 	var broken *archiveError
 	if errors.As(err, &broken) {
-		return fault.Wrap(broken.cause, fault.FailedPrecondition, "the archive %s %s", artifact, broken.problem)
+		return fault.Wrap(broken, fault.FailedPrecondition, "the archive %s %s", artifact, broken.problem)
 	}
 	return err
 }
@@ -61,6 +61,7 @@ type archiveError struct {
 }
 
 func (e *archiveError) Error() string { return e.problem }
+func (e *archiveError) Unwrap() error { return e.cause }
 
 // each hands out the files at the top of a tar.gz one after the other, run.json last.
 func (p *Planner) each(r io.Reader, take func(name string, f *os.File, size int64) error) error {

@@ -35,20 +35,20 @@ const (
 // Policy): what a new version learns from and what becomes of it. A model without
 // sources is not retrained.
 type Policy struct {
-	Debounce lease.Debounce   // how often a run may begin
-	Sources  []dataset.Prefix // tables of rows
-	Outcomes Window           // predictions whose label is known by now; zero hours: none
+	Debounce lease.Debounce   `json:"debounce"` // how often a run may begin
+	Sources  []dataset.Prefix `json:"sources"`  // tables of rows
+	Outcomes Window           `json:"outcomes"` // predictions whose label is known by now; zero hours: none
 	// Schema is the training schema; nil: that of the champion.
-	Schema          *dataset.Schema
-	Hyperparameters map[string]string
-	Trainer         Trainer
-	Then            string // ThenRegister, ThenRollout
-	Approval        string // ApproveNothing, ApproveRollout
-	ApprovalSeconds int64  `json:"approval_seconds" validate:"gte=1,lte=31536000"`
+	Schema          *dataset.Schema   `json:"-"`
+	Hyperparameters map[string]string `json:"hyperparameters"`
+	Trainer         Trainer           `json:"trainer"`
+	Then            string            `json:"then" validate:"oneof=register rollout"`
+	Approval        string            `json:"approval" validate:"oneof=none rollout"`
+	ApprovalSeconds int64             `json:"approval_seconds" validate:"gte=1,lte=31536000"`
 	// RecentHours is how far back labelled outcomes are that the new version is compared on, beside its holdout; 0: none.
 	RecentHours int64     `json:"recent_hours" validate:"gte=0,lte=8784"`
-	Key         string    // an input column: rows of one value belong together when versions are compared
-	Replay      Tolerance // what a repeated training may differ by
+	Key         string    `json:"key"`    // an input column: rows of one value belong together when versions are compared
+	Replay      Tolerance `json:"replay"` // what a repeated training may differ by
 }
 
 // Window says which hours of predictions become rows.
@@ -210,12 +210,6 @@ func (p *Policy) check() []fault.Violation {
 		if len(s.Suffix) > 100 {
 			add(path+".suffix", "has more than 100 bytes")
 		}
-	}
-	if p.Then != ThenRegister && p.Then != ThenRollout {
-		add("then", "must be one of: register, rollout")
-	}
-	if p.Approval != ApproveNothing && p.Approval != ApproveRollout {
-		add("approval", "must be one of: none, rollout")
 	}
 	if p.Key != "" && p.Schema != nil && !slices.ContainsFunc(p.Schema.Columns, func(c dataset.Column) bool { return c.Name == p.Key }) {
 		add("key", "must be one of the input columns of the schema")

@@ -125,8 +125,7 @@ func (w *world) version(n int, model string, tr trained, record []byte) registry
 	}
 	m := registry.Manifest{Model: "flights", Version: n, Run: files["run.json"], Training: record, Metrics: map[string]float64{"roc_auc": 0.91, "n": 40}, Runtime: "test"}
 	for name, body := range files {
-		sum := sha256.Sum256(body)
-		f := registry.File{Path: name, Size: int64(len(body)), SHA256: hex.EncodeToString(sum[:]), Blob: name == "model.onnx" || strings.HasSuffix(name, ".csv")}
+		f := fileOf(name, body)
 		var err error
 		if f.Blob {
 			err = w.registry.PutBlob(w.t.Context(), f.SHA256, bytes.NewReader(body), f.Size)
@@ -144,6 +143,11 @@ func (w *world) version(n int, model string, tr trained, record []byte) registry
 		w.t.Fatal(err)
 	}
 	return stored
+}
+
+func fileOf(name string, body []byte) registry.File {
+	sum := sha256.Sum256(body)
+	return registry.File{Path: name, Size: int64(len(body)), SHA256: hex.EncodeToString(sum[:]), Blob: name == "model.onnx" || strings.HasSuffix(name, ".csv")}
 }
 
 func run[T any](w *world, in In) T {
@@ -227,5 +231,17 @@ func archive(t *testing.T, files map[string][]byte, names ...string) string {
 	if err := z.Close(); err != nil {
 		t.Fatal(err)
 	}
+	return b.String()
+}
+
+// cutTar is a tar whose file is longer than what follows.
+func cutTar(t *testing.T) string {
+	t.Helper()
+	var b bytes.Buffer
+	to := tar.NewWriter(&b)
+	if err := to.WriteHeader(&tar.Header{Name: "model.onnx", Mode: 0o644, Size: 5000, Typeflag: tar.TypeReg}); err != nil {
+		t.Fatal(err)
+	}
+	b.WriteString(strings.Repeat("x", 700))
 	return b.String()
 }
