@@ -17,15 +17,15 @@ func TestWhatTheFunctionLeftIsAdopted(t *testing.T) {
 	w := newWorld(t)
 	w.configure(tables)
 	s := w.snapshot("run-1")
-	if a := run[*Adopted](w, In{Step: StepAdopt, Run: "run-1"}); a.Ready || a.Repeated || a.Source != s.Source {
+	if a := w.run(In{Step: StepAdopt, Run: "run-1"}).Adopted; a.Ready || a.Repeated || a.Source != s.Source {
 		t.Errorf("before the training: %+v", a)
 	}
 	w.train(s, func(files map[string][]byte) { delete(files, "run.json") })
-	if a := run[*Adopted](w, In{Step: StepAdopt, Run: "run-1"}); a.Ready {
+	if a := w.run(In{Step: StepAdopt, Run: "run-1"}).Adopted; a.Ready {
 		t.Errorf("while files are written: %+v", a)
 	}
 	w.train(s, nil)
-	a := run[*Adopted](w, In{Step: StepAdopt, Run: "run-1"})
+	a := w.run(In{Step: StepAdopt, Run: "run-1"}).Adopted
 	if !a.Ready || a.Metrics["roc_auc"] != 0.91 || a.Rows != (Rows{200, 40}) || len(a.Metrics) != 2 {
 		t.Errorf("adopted: %+v", a)
 	}
@@ -37,7 +37,7 @@ func TestWhatTheFunctionLeftIsAdopted(t *testing.T) {
 	if err != nil || !ok || r.Key != s.Key || r.Dataset != s.Dataset.Ref || r.Hyperparameters["seed"] != "1" {
 		t.Errorf("record %+v, %v, %v", r, ok, err)
 	}
-	if again := run[*Adopted](w, In{Step: StepAdopt, Run: "run-1"}); !again.Repeated || !again.Ready {
+	if again := w.run(In{Step: StepAdopt, Run: "run-1"}).Adopted; !again.Repeated || !again.Ready {
 		t.Errorf("again: %+v", again)
 	}
 }
@@ -88,7 +88,7 @@ func TestWhatIsNotOfThisRun(t *testing.T) {
 func sagemaker(t *testing.T) (*world, *Snapshot, string) {
 	w := newWorld(t)
 	w.configure(fmt.Sprintf(`{"sources":[{"prefix":"training/flights/"}],"trainer":{"kind":"sagemaker","role":"arn:aws:iam::111122223333:role/train","image":"x/y@sha256:%s"}}`, strings.Repeat("ab", 32)))
-	s := run[*Snapshot](w, In{Step: StepSnapshot, Run: "run-1"})
+	s := w.run(In{Step: StepSnapshot, Run: "run-1"}).Snapshot
 	return w, s, strings.TrimSuffix(s.Source, "model/") + "jobs/" + s.Jobs[0] + "/output/model.tar.gz"
 }
 
@@ -101,13 +101,13 @@ func (w *world) store(uri, body string) {
 
 func TestAJobsArchiveIsUnpacked(t *testing.T) {
 	w, s, artifact := sagemaker(t)
-	if a := run[*Adopted](w, In{Step: StepAdopt, Run: "run-1"}); a.Ready {
+	if a := w.run(In{Step: StepAdopt, Run: "run-1"}).Adopted; a.Ready {
 		t.Errorf("before the job: %+v", a)
 	}
 	files := trained{until: "2013-06-25T00:00:00Z", data: s.Dataset.Digest, schema: s.Record.SchemaDigest, code: "sha256:" + strings.Repeat("f0", 32)}.files("two", held(7, 40))
 	files["./metrics.json"], files["logs/"], files["logs/out.txt"], files["../evil.txt"], files[RecordFile] = files["metrics.json"], nil, []byte("log"), []byte("evil"), []byte("{}")
 	w.store(artifact, archive(t, files, "run.json", "logs/", "logs/out.txt", "../evil.txt", RecordFile, "./metrics.json", "model.onnx", "holdout.csv", "predictions.csv", "training_schema.json"))
-	a := run[*Adopted](w, In{Step: StepAdopt, Run: "run-1", Artifact: artifact})
+	a := w.run(In{Step: StepAdopt, Run: "run-1", Artifact: artifact}).Adopted
 	if !a.Ready || a.Rows.Holdout != 40 || a.Metrics["roc_auc"] != 0.91 {
 		t.Errorf("%+v", a)
 	}
@@ -160,7 +160,7 @@ func TestArchivesThatAreNone(t *testing.T) {
 	for _, elsewhere := range []string{"s3://other/uploads/x/model.tar.gz", "s3://reg/models/flights/state.json", strings.TrimSuffix(artifact, "model.tar.gz") + "../../../../model.tar.gz"} {
 		w.refused(In{Step: StepAdopt, Run: "run-1", Artifact: elsewhere}, fault.InvalidArgument, "artifact must be the archive of a job of this run")
 	}
-	if a := run[*Adopted](w, In{Step: StepAdopt, Run: "run-1", Artifact: artifact}); !a.Ready || a.Rows.Holdout != 0 {
+	if a := w.run(In{Step: StepAdopt, Run: "run-1", Artifact: artifact}).Adopted; !a.Ready || a.Rows.Holdout != 0 {
 		t.Errorf("an image that leaves no run.json: %+v", a)
 	}
 }

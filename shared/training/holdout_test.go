@@ -10,9 +10,9 @@ import (
 	"github.com/tidegate/tidegate/shared/registry"
 )
 
-func (w *world) holdout(run_ string, version int) *Holdout {
+func (w *world) holdout(id string, version int) *Holdout {
 	w.t.Helper()
-	return run[*Holdout](w, In{Step: StepHoldout, Run: run_, Version: version})
+	return w.run(In{Step: StepHoldout, Run: id, Version: version}).Holdout
 }
 
 func TestBothVersionsScoreTheSameRows(t *testing.T) {

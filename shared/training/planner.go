@@ -3,6 +3,7 @@ package training
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"io"
 	"iter"
 	"log/slog"
@@ -59,6 +60,25 @@ func (in *In) check() error {
 	return cmp.Or(registry.CheckName(in.Model), registry.CheckRun(in.Run, in.Step))
 }
 
+// Out is the answer of the step that was asked for; the others are nil. As JSON it is
+// that one's fields.
+type Out struct {
+	*Snapshot
+	*Adopted
+	*Holdout
+}
+
+// MarshalJSON implements json.Marshaler.
+func (o Out) MarshalJSON() ([]byte, error) {
+	switch {
+	case o.Adopted != nil:
+		return json.Marshal(o.Adopted)
+	case o.Holdout != nil:
+		return json.Marshal(o.Holdout)
+	}
+	return json.Marshal(o.Snapshot)
+}
+
 // Uploads is the part of the registry bucket's store in which trainers leave files.
 type Uploads interface {
 	Open(ctx context.Context, key string, offset, length int64) (io.ReadCloser, blob.Info, error)
@@ -81,36 +101,36 @@ type Planner struct {
 	Dir            string
 }
 
-// Run does one step, or returns what it answered before: *Snapshot, *Adopted or
-// *Holdout (docs/formats/dataset.md, The function). The errors are faults.
-func (p *Planner) Run(ctx context.Context, in In) (any, error) {
+// Run does one step, or returns what it answered before (docs/formats/dataset.md, The
+// function). The errors are faults.
+func (p *Planner) Run(ctx context.Context, in In) (Out, error) {
 	if err := in.check(); err != nil {
-		return nil, err
+		return Out{}, err
 	}
 	name := registry.StepName{Model: in.Model, Run: in.Run, Step: in.Step}
 	switch in.Step {
 	case StepSnapshot:
 		out, repeated, err := registry.Step(ctx, p.Registry, name, in.Force, func() (*Snapshot, error) { return p.snapshot(ctx, &in) }, nil)
 		if err != nil {
-			return nil, err
+			return Out{}, err
 		}
 		out.Repeated = repeated
 		p.Log.InfoContext(ctx, "snapshot", "model", in.Model, "run", in.Run, "action", out.Action, "why", out.Why, "rows", out.Dataset.Rows, "repeated", repeated)
-		return out, nil
+		return Out{Snapshot: out}, nil
 	case StepAdopt:
 		out, repeated, err := registry.Step(ctx, p.Registry, name, nil, func() (*Adopted, error) { return p.adopt(ctx, &in) }, func(a *Adopted) bool { return a.Ready })
 		if err != nil {
-			return nil, err
+			return Out{}, err
 		}
 		out.Repeated = repeated
-		return out, nil
+		return Out{Adopted: out}, nil
 	}
 	out, repeated, err := registry.Step(ctx, p.Registry, name, in.Version, func() (*Holdout, error) { return p.holdout(ctx, &in) }, nil)
 	if err != nil {
-		return nil, err
+		return Out{}, err
 	}
 	out.Repeated = repeated
-	return out, nil
+	return Out{Holdout: out}, nil
 }
 
 // taken is the snapshot of a run, which the later steps rest on.

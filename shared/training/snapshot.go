@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -100,12 +101,18 @@ func (p *Planner) snapshot(ctx context.Context, in *In) (*Snapshot, error) {
 	return out, p.ask(ctx, m, described, built.Size, out)
 }
 
+// folders of the data bucket that sources may lie in, as the function's role has them.
+var folders = []string{"training/", "batches/"}
+
 // pin makes the dataset of the model's sources.
 func (p *Planner) pin(ctx context.Context, in *In, m *model, described *dataset.Schema) (dataset.Built, error) {
 	request := dataset.Request{Name: in.Model, Schema: described}
 	for _, s := range m.policy.Sources {
 		if s.Bucket == "" {
 			s.Bucket = p.DataBucket
+		}
+		if s.Bucket == p.DataBucket && !slices.ContainsFunc(folders, func(f string) bool { return strings.HasPrefix(s.Prefix, f) }) {
+			return dataset.Built{}, fault.New(fault.FailedPrecondition, "retrain.sources: %s is not read; rows in the data bucket lie under %s", s.URI(), strings.Join(folders, " or "))
 		}
 		request.Prefixes = append(request.Prefixes, s)
 	}

@@ -52,7 +52,7 @@ func TestTheCacheSaysWhy(t *testing.T) {
 	if reused.Action != ActionReuse || reused.Version != 2 || reused.Standing != "none" || !strings.Contains(reused.Why[0], "version 2 was made of the same rows") || reused.Dataset.Created {
 		t.Errorf("%+v", reused)
 	}
-	forced := run[*Snapshot](w, In{Step: StepSnapshot, Run: "run-3", Code: code, Force: true})
+	forced := w.run(In{Step: StepSnapshot, Run: "run-3", Code: code, Force: true}).Snapshot
 	if forced.Action != ActionTrain || forced.Version != 0 || !slices.ContainsFunc(forced.Why, func(s string) bool { return strings.Contains(s, "that was asked for") }) || forced.Source == first.Source {
 		t.Errorf("forced: %+v", forced)
 	}
@@ -121,7 +121,7 @@ func TestAJobOfSageMaker(t *testing.T) {
 	w.configure(`{"sources":[{"bucket":"data","prefix":"training/flights/","suffix":".csv"}],"hyperparameters":{"seed":"1"},"then":"register","approval":"rollout",
  "trainer":{"kind":"sagemaker","image":"` + image + `","role":"arn:aws:iam::111122223333:role/train","instance_type":"ml.c5.xlarge","max_runtime_seconds":600}}`)
 	w.planner.TrainMemoryMB = 301 // which bounds the function alone
-	s := run[*Snapshot](w, In{Step: StepSnapshot, Run: "run-1"})
+	s := w.run(In{Step: StepSnapshot, Run: "run-1"}).Snapshot
 	r, ok := s.SageMaker.(*Request)
 	if !ok || s.Trainer != SageMaker || s.Lambda != (none{}) {
 		t.Fatalf("%+v", s)
@@ -156,7 +156,9 @@ func TestSnapshotsThatAreRefused(t *testing.T) {
 	in := In{Step: StepSnapshot, Run: "run-1", Code: code}
 	w.refused(in, fault.FailedPrecondition, `model "flights" is not retrained: set retrain.sources`)
 	w.configure(`{"sources":[{"prefix":"nowhere/"}]}`)
-	w.refused(in, fault.FailedPrecondition, "there are no objects under s3://data/nowhere/")
+	w.refused(in, fault.FailedPrecondition, "s3://data/nowhere/ is not read; rows in the data bucket lie under training/ or batches/")
+	w.configure(`{"sources":[{"prefix":"training/nowhere/"}]}`)
+	w.refused(in, fault.FailedPrecondition, "there are no objects under s3://data/training/nowhere/")
 	w.configure(tables)
 	w.refused(In{Step: StepSnapshot, Run: "run-1"}, fault.InvalidArgument, "code must be what the train function answers")
 	w.refused(In{Step: StepAdopt, Run: "run-1"}, fault.FailedPrecondition, "has no snapshot; take it first")
@@ -182,7 +184,7 @@ func TestAnotherQuestionUnderOneRun(t *testing.T) {
 	w.configure(tables)
 	w.snapshot("run-1")
 	w.refused(In{Step: StepSnapshot, Run: "run-1", Code: code, Force: true}, fault.AlreadyExists, "was asked something else before")
-	code2 := run[*Snapshot](w, In{Step: StepSnapshot, Run: "run-1", Code: "sha256:" + strings.Repeat("aa", 32), Reason: "again"})
+	code2 := w.run(In{Step: StepSnapshot, Run: "run-1", Code: "sha256:" + strings.Repeat("aa", 32), Reason: "again"}).Snapshot
 	if !code2.Repeated || code2.Record.Code != code {
 		t.Errorf("the code was deployed anew since, and the stored answer does not count: %+v", code2.Record)
 	}

@@ -150,19 +150,19 @@ func fileOf(name string, body []byte) registry.File {
 	return registry.File{Path: name, Size: int64(len(body)), SHA256: hex.EncodeToString(sum[:]), Blob: name == "model.onnx" || strings.HasSuffix(name, ".csv")}
 }
 
-func run[T any](w *world, in In) T {
+func (w *world) run(in In) Out {
 	w.t.Helper()
 	in.Model = "flights"
 	out, err := w.planner.Run(w.t.Context(), in)
 	if err != nil {
 		w.t.Fatalf("%+v: %v", in, err)
 	}
-	return out.(T)
+	return out
 }
 
 func (w *world) snapshot(id string) *Snapshot {
 	w.t.Helper()
-	return run[*Snapshot](w, In{Step: StepSnapshot, Run: id, Code: code})
+	return w.run(In{Step: StepSnapshot, Run: id, Code: code}).Snapshot
 }
 
 func (w *world) refused(in In, kind fault.Kind, text string) {
