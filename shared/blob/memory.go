@@ -73,6 +73,33 @@ func (m *Memory) Open(ctx context.Context, key string, offset, length int64) (io
 	return io.NopCloser(bytes.NewReader(body)), obj.Info, nil
 }
 
+// OpenVersion streams one version of the object from offset, as Open does the newest;
+// ("" is that one); NotFound when that version is not there (any more).
+func (m *Memory) OpenVersion(ctx context.Context, key, version string, offset, length int64) (io.ReadCloser, Info, error) {
+	if version == "" {
+		return m.Open(ctx, key, offset, length)
+	}
+	if offset < 0 {
+		return nil, Info{}, fault.New(fault.Internal, "read of %s from a negative offset", key)
+	}
+	if err := alive(ctx, key); err != nil {
+		return nil, Info{}, err
+	}
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	for _, obj := range m.objects[key] {
+		if obj.VersionID != version {
+			continue
+		}
+		body := obj.Body[min(offset, obj.Size):] // bodies are never written again
+		if length >= 0 {
+			body = body[:min(length, int64(len(body)))]
+		}
+		return io.NopCloser(bytes.NewReader(body)), obj.Info, nil
+	}
+	return nil, Info{}, fault.New(fault.NotFound, "there is no version %s of the object %s", version, key)
+}
+
 // Head implements [Store].
 func (m *Memory) Head(ctx context.Context, key string) (Info, error) {
 	if err := alive(ctx, key); err != nil {

@@ -296,6 +296,8 @@ func (r *Registrar) putFiles(ctx context.Context, b *bundle, c candidate, m *reg
 			return fault.New(fault.Internal, "version %d of model %q holds another %s than its digest says", m.Version, m.Model, name)
 		case name == runFile:
 			m.Run = stored
+		case name == recordFile:
+			m.Training, m.Dataset = stored, datasetOf(stored)
 		case name == metricsFile:
 			if m.Metrics, err = metrics(stored); err != nil {
 				return err

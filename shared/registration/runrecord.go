@@ -38,6 +38,20 @@ func recorded(run []byte) []string {
 	return names
 }
 
+// datasetOf names the pinned dataset of a training record, "" where it tells of none.
+func datasetOf(record []byte) string {
+	var r struct {
+		Dataset struct {
+			Name   string `json:"name"`
+			Number int    `json:"number"`
+		} `json:"dataset"`
+	}
+	if json.Unmarshal(record, &r) != nil || r.Dataset.Name == "" {
+		return ""
+	}
+	return r.Dataset.Name + "/" + strconv.Itoa(r.Dataset.Number)
+}
+
 // trainingEnd is the time of the last training row that the run record tells of, zero if it does not.
 func trainingEnd(run []byte) time.Time {
 	var record struct {

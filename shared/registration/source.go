@@ -24,11 +24,12 @@ const (
 	featuresFile    = "features.json"
 	runFile         = "run.json"
 	trainingFile    = "training_schema.json"
+	recordFile      = "training.json"
 )
 
 // smallFiles are kept as they are under versions/<n>/, each up to a limit in bytes:
 // every predict environment could read them, and the manifest repeats two of them.
-var smallFiles = map[string]int64{metricsFile: 256 << 10, featuresFile: 4 << 20, runFile: 256 << 10, trainingFile: 1 << 20}
+var smallFiles = map[string]int64{metricsFile: 256 << 10, featuresFile: 4 << 20, runFile: 256 << 10, trainingFile: 1 << 20, recordFile: 256 << 10}
 
 const uploads = "uploads/"
 

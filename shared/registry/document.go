@@ -52,6 +52,8 @@ type Manifest struct {
 	Digest    string             `json:"digest"` // "sha256:<hex>" of the canonical list of files (model, schema, baseline)
 	Files     []File             `json:"files"`
 	Run       json.RawMessage    `json:"run,omitempty"` // the trainer's run record, as written
+	// Training says what a retraining learned from, as training.json (docs/formats/training.md); Dataset is its dataset, "<name>/<number>".
+	Training  json.RawMessage    `json:"training,omitempty"`
 	Dataset   string             `json:"dataset,omitempty"`
 	Runtime   string             `json:"runtime"` // e.g. "onnxruntime 1.27.0"
 	Parity    Parity             `json:"parity"`

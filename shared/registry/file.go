@@ -99,6 +99,34 @@ func (r *Registry) ReadBlob(ctx context.Context, digest string) ([]byte, error) 
 	return r.readChecked(ctx, BlobKey(digest), digest)
 }
 
+// HasBlob says whether there is a blob with the given digest. Its content is not read.
+func (r *Registry) HasBlob(ctx context.Context, digest string) (bool, error) {
+	if err := CheckDigest(digest); err != nil {
+		return false, err
+	}
+	_, err := r.store.Head(ctx, BlobKey(digest))
+	if fault.Is(err, fault.NotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("registry: look for a blob: %w", err)
+	}
+	return true, nil
+}
+
+// OpenBlob streams the blob with the given digest, which nobody checks on the way.
+// NotFound when there is none.
+func (r *Registry) OpenBlob(ctx context.Context, digest string) (io.ReadCloser, error) {
+	if err := CheckDigest(digest); err != nil {
+		return nil, err
+	}
+	body, _, err := r.store.Open(ctx, BlobKey(digest), 0, -1)
+	if err != nil {
+		return nil, fmt.Errorf("registry: open a blob: %w", err)
+	}
+	return body, nil
+}
+
 func (r *Registry) readChecked(ctx context.Context, key, digest string) ([]byte, error) {
 	obj, err := r.store.Get(ctx, key)
 	if err != nil {

@@ -119,3 +119,12 @@ func LeaseKey(m string) string { return "models/" + m + "/lease.json" }
 func TriggerKey(machine, digest string) string {
 	return "triggers/" + machine + "/" + Hex(digest) + ".json"
 }
+
+// DatasetKey is the pinned training data number n of dataset d.
+func DatasetKey(d string, n int) string { return fmt.Sprintf("datasets/%s/%08d.json", d, n) }
+
+// DatasetPinKey says which number of dataset d was made of the pinned sources.
+func DatasetPinKey(d, pin string) string { return "datasets/" + d + "/pins/" + Hex(pin) + ".json" }
+
+// RunKey is the stored result of a step of a run on model m.
+func RunKey(m, run, step string) string { return "runs/" + m + "/" + run + "/" + step + ".json" }

@@ -19,8 +19,8 @@ import (
 	"github.com/tidegate/tidegate/shared/evaluation/comparison"
 	"github.com/tidegate/tidegate/shared/evaluation/quality"
 	"github.com/tidegate/tidegate/shared/fault"
-	"github.com/tidegate/tidegate/shared/lease"
 	"github.com/tidegate/tidegate/shared/registry"
+	"github.com/tidegate/tidegate/shared/training"
 )
 
 // PromoteOut says which generation the transition made. State is that of this
@@ -141,7 +141,7 @@ func CheckSettings(s *registry.Settings) error {
 		{"quality", func() error { _, err := quality.ParsePolicy(s.Quality); return err }},
 		{"comparison", func() error { _, err := comparison.ParsePolicy(s.Comparison); return err }},
 		{"rollout", func() error { _, err := ParsePolicy(s.Rollout); return err }},
-		{"retrain", func() error { _, err := lease.ParseDebounce(s.Retrain); return err }},
+		{"retrain", func() error { _, err := training.ParsePolicy(s.Retrain); return err }},
 	} {
 		if err := part.parse(); err != nil {
 			bad = append(bad, fault.Public(under(part.name, err)).Violations...)

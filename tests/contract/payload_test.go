@@ -22,6 +22,7 @@ var contracts = map[string]struct{ in, out string }{
 	"ApproveFunction":  {"approval.In", "approval.Out"},
 	"LeaseFunction":    {"lease.In", "lease.Out"},
 	"ScoreFunction":    {"scoring.In", "scoring.Out"},
+	"SnapshotFunction": {"training.In", "training.Out"},
 	"EvaluateFunction": {"evaluation/watch.In", "evaluation/watch.Out"},
 	"DriftFunction":    {"drift/watch.In", "drift/watch.Out"},
 }

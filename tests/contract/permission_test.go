@@ -93,11 +93,13 @@ func TestWritersOfTheRegistry(t *testing.T) {
 		"models/m/model.json":                      {"register"},
 		"models/m/versions/00000001/manifest.json": {"register"},
 		"models/m/digests/0.json":                  {"register"},
-		"blobs/sha256/00/0":                        {"evaluate", "register"}, // evidence; models
+		"blobs/sha256/00/0":                        {"evaluate", "register", "snapshot"}, // evidence; models; training rows
 		"models/m/lease.json":                      {"lease"},
 		"triggers/retrain/0.json":                  {"lease"},
 		"models/m/approvals/x/decision.json":       {"approve"},
-		"uploads/01ARZ3NDEKTSV4RRFFQ69G5FAV/x":     {"train"},
+		"uploads/01ARZ3NDEKTSV4RRFFQ69G5FAV/x":     {"snapshot", "train"},
+		"datasets/flights/00000001.json":           {"snapshot"},
+		"runs/m/x/snapshot.json":                   {"snapshot"},
 	}
 	for key, writers := range want {
 		var got []string

@@ -45,7 +45,7 @@ const pythonError = "Runtime.HandlerError"
 // this test registers first.
 func TestEvents(t *testing.T) {
 	prepare(t)
-	for _, verb := range []string{"register", "promote", "lease", "approve", "announce", "train", "predict", "score", "feedback", "ingest", "profile", "drift", "evaluate"} {
+	for _, verb := range []string{"register", "promote", "lease", "approve", "announce", "train", "snapshot", "predict", "score", "feedback", "ingest", "profile", "drift", "evaluate"} {
 		files, err := filepath.Glob(filepath.Join(stack.Root(), "events", verb, "*.want.json"))
 		if err != nil || len(files) == 0 {
 			t.Fatalf("no events of %s: %v", verb, err)
@@ -60,8 +60,12 @@ func TestEvents(t *testing.T) {
 func prepare(t *testing.T) {
 	t.Helper()
 	ctx := t.Context()
-	for model, task := range map[string]string{"affine": "regression", "mixed": "binary_classification"} {
-		onnx, err := os.ReadFile(filepath.Join(stack.Root(), "shared", "inference", "onnx", "testdata", model+".onnx"))
+	for model, task := range map[string]string{"affine": "regression", "mixed": "binary_classification", "pinned": "binary_classification"} {
+		file := model
+		if model == "pinned" { // which is only retrained
+			file = "mixed"
+		}
+		onnx, err := os.ReadFile(filepath.Join(stack.Root(), "shared", "inference", "onnx", "testdata", file+".onnx"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -77,6 +81,16 @@ func prepare(t *testing.T) {
 		}
 	}
 	schema, rows := trainingData()
+	if _, err := local.UploadData(ctx, "training/pinned/rows.csv", []byte(rows)); err != nil {
+		t.Fatal(err)
+	}
+	settings := fmt.Sprintf(`{"retrain":{"sources":[{"prefix":"training/pinned/"}],"hyperparameters":{"seed":"1"},"schema":%s}}`, schema)
+	configure := map[string]any{"model": "pinned", "kind": "configure", "transition_id": "01KJ3B2R9V6N3Z0W8M4C5XQ9CA", "seen_generation": 1, "actor": "test", "settings": json.RawMessage(settings)}
+	if body, err := json.Marshal(configure); err != nil {
+		t.Fatal(err)
+	} else if _, err := local.Invoke(ctx, "promote", body); err != nil {
+		t.Fatal(err)
+	}
 	for name, content := range map[string]string{"schema.json": schema, "train.csv": rows} {
 		if _, err := local.Upload(ctx, exampleUpload+name, []byte(content)); err != nil {
 			t.Fatal(err)

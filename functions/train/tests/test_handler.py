@@ -8,7 +8,7 @@ import pytest
 from examples import answers, flights, schema
 
 import handler
-from training import fault, service
+from training import code, fault, run, service
 from training.deadline import within
 
 PAYLOAD = {
@@ -216,7 +216,7 @@ def test_a_bug_is_internal_and_repeats_nothing(bucket, monkeypatch, capsys):
     def explode(*_):
         raise ValueError("s3cret")
 
-    monkeypatch.setattr(service, "train", explode)
+    monkeypatch.setattr(run, "train", explode)
     with pytest.raises(fault.Internal) as caught:
         handler.handler(PAYLOAD, Context())
     line = capsys.readouterr().out
@@ -227,3 +227,15 @@ def test_a_bug_is_internal_and_repeats_nothing(bucket, monkeypatch, capsys):
 def test_the_deadline_ends_a_run_with_its_name():
     with pytest.raises(fault.DeadlineExceeded, match="max_iter"), within(0):
         threading.Event().wait()
+
+
+def test_describe_says_what_would_train(bucket):
+    answer = handler.handler({"describe": True}, Context())
+    assert answer == {"code": code.digest(), "versions": code.versions()}
+    assert bucket.asked == 0
+
+
+@pytest.mark.parametrize("payload", [{"describe": False}, {"describe": True, "model": "flights"}, PAYLOAD | {"describe": True}])
+def test_describe_is_alone(bucket, payload):
+    with pytest.raises(fault.InvalidArgument, match="describe: must be true"):
+        handler.handler(payload, Context())

@@ -8,18 +8,14 @@ Nothing is written here: the caller gets all files or an exception.
 
 import hashlib
 import io
-import platform
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from typing import BinaryIO
 
 import numpy as np
 
-from . import convert, data, evaluate, features, hyperparameters, output, pipeline, schema, split, target
-
-PACKAGES = ("numpy", "scikit-learn", "scipy", "skl2onnx", "onnx", "protobuf")
+from . import code, convert, data, evaluate, features, hyperparameters, output, pipeline, schema, split, target
 
 
 @dataclass(frozen=True)
@@ -89,7 +85,8 @@ def train(request: Request, clock: Callable[[], float] = time.monotonic) -> Run:
         "target": plan.target,
         "seed": settings.seed,
         "hyperparameters": settings.document(),
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+        "code": code.digest(),
+        "versions": code.versions(),
         "inputs": {
             "schema": _digest(request.schema) | {"uri": request.schema_uri},
             "data": {"sha256": source.hash.hexdigest(), "size": source.size, "uri": request.data_uri},

@@ -3,6 +3,9 @@
     in   {"model", "task", "schema_uri", "data_uri", "output_uri": "s3://<registry>/uploads/<ulid>/", "hyperparameters"?}
     out  {"output_uri", "files": [...], "metrics": {...}, "rows": {"train", "holdout"}}
 
+    in   {"describe": true}
+    out  {"code": "sha256:...", "versions": {...}}: what would train (code.py)
+
 Files are written after the whole run has succeeded, run.json last: where it is, the
 others are. The same payload writes the same model again.
 """
@@ -12,9 +15,8 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from typing import Any
 
-from . import schema
+from . import code, schema
 from .fault import InvalidArgument
-from .run import Request, train
 from .storage import Storage, parse_uri
 
 MAX_SCHEMA_BYTES = 4 << 20
@@ -22,7 +24,7 @@ MAX_SCHEMA_BYTES = 4 << 20
 # for the interpreter with its packages. What is above would end as a killed process without a reason.
 BYTES_PER_CELL = 80
 BASE_MEMORY = 300 << 20
-_MODEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_MODEL = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _TYPES = {"json": "application/json", "csv": "text/csv", "gz": "application/gzip"}
 
 Log = Callable[..., None]
@@ -33,7 +35,14 @@ def serve(payload: object, storage: Storage, memory: int, log: Log) -> dict[str,
 
     Raises a fault; nothing is written then, or not all of it when writing itself fails.
     """
+    if isinstance(payload, dict) and "describe" in payload:
+        if payload != {"describe": True}:
+            raise InvalidArgument("describe: must be true, and the only field")
+        return {"code": code.digest(), "versions": code.versions()}
     fields = _checked(payload)
+    # These imports take seconds, and describe and wrong payloads do not need them.
+    from .run import Request, train
+
     document = storage.read(fields["schema_uri"], "schema_uri", MAX_SCHEMA_BYTES)
     with closing(storage.open(fields["data_uri"], "data_uri")) as stream:
         run = train(
@@ -61,7 +70,7 @@ def _checked(payload: object) -> Mapping[str, Any]:
         raise InvalidArgument("payload: must be a JSON object with model, task, schema_uri, data_uri and output_uri")
     problems = []
     if not isinstance(payload.get("model"), str) or not _MODEL.fullmatch(payload["model"]):
-        problems.append("model: must be 1 to 63 lower-case letters, digits and inner hyphens")
+        problems.append("model: must be 1 to 63 lower-case letters, digits, hyphens and underscores, beginning with a letter or digit")
     if payload.get("task") is not None and payload["task"] not in schema.TASKS:
         problems.append(f"task: must be one of {', '.join(schema.TASKS)}")
     if not isinstance(payload.get("hyperparameters") or {}, dict):

@@ -45,6 +45,7 @@ func Run(t *testing.T, open func(t *testing.T) blob.Store) {
 		{"get if changed", testGetIfChanged},
 		{"bodies are copies", testCopies},
 		{"ranges", testRanges},
+		{"versions", testVersions},
 		{"stream in", testPutStream},
 		{"big body", testBigBody},
 		{"list order and start", testList},

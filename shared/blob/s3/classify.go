@@ -40,7 +40,7 @@ func kindOf(ctx context.Context, err error) fault.Kind {
 	var api smithy.APIError
 	if errors.As(err, &api) {
 		switch api.ErrorCode() {
-		case "NoSuchKey":
+		case "NoSuchKey", "NoSuchVersion":
 			return fault.NotFound
 		case "PreconditionFailed":
 			return fault.FailedPrecondition

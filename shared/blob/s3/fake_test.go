@@ -78,7 +78,7 @@ func (f *fakeS3) put(w http.ResponseWriter, r *http.Request, key string, body []
 }
 
 func (f *fakeS3) get(w http.ResponseWriter, r *http.Request, key string) {
-	obj, err := f.memory.Get(r.Context(), key)
+	obj, err := f.version(r, key)
 	if err != nil {
 		if r.Method == http.MethodHead { // which has no body to carry a code
 			w.WriteHeader(http.StatusNotFound)
@@ -115,6 +115,20 @@ func (f *fakeS3) get(w http.ResponseWriter, r *http.Request, key string) {
 	if r.Method != http.MethodHead {
 		_, _ = w.Write(body)
 	}
+}
+
+// version is the object as it was, or the newest one where none is named.
+func (f *fakeS3) version(r *http.Request, key string) (blob.Object, error) {
+	id := r.URL.Query().Get("versionId")
+	if id == "" {
+		return f.memory.Get(r.Context(), key)
+	}
+	for _, obj := range f.memory.Versions(key) {
+		if obj.VersionID == id {
+			return obj, nil
+		}
+	}
+	return blob.Object{}, fault.New(fault.NotFound, "no such version")
 }
 
 func (f *fakeS3) list(w http.ResponseWriter, r *http.Request) {

@@ -99,13 +99,23 @@ func readAll(r io.Reader, length int64) ([]byte, error) {
 
 // Open implements [blob.Store].
 func (s *Store) Open(ctx context.Context, key string, offset, length int64) (io.ReadCloser, blob.Info, error) {
+	return s.OpenVersion(ctx, key, "", offset, length)
+}
+
+// OpenVersion streams one version of the object from offset, as Open does the newest
+// ("" is that one); NotFound when that version is not there (any more). The role needs
+// s3:GetObjectVersion.
+func (s *Store) OpenVersion(ctx context.Context, key, id string, offset, length int64) (io.ReadCloser, blob.Info, error) {
 	if offset < 0 {
 		return nil, blob.Info{}, fault.New(fault.Internal, "read of %s from a negative offset", key)
 	}
-	if length == 0 { // a range cannot be empty
-		return s.nothing(ctx, key)
-	}
 	in := &awss3.GetObjectInput{Bucket: &s.bucket, Key: &key}
+	if id != "" {
+		in.VersionId = &id
+	}
+	if length == 0 { // a range cannot be empty
+		return s.nothing(ctx, in)
+	}
 	switch {
 	case length > 0:
 		in.Range = aws.String(fmt.Sprintf("bytes=%d-%d", offset, offset+length-1))
@@ -114,7 +124,7 @@ func (s *Store) Open(ctx context.Context, key string, offset, length int64) (io.
 	}
 	out, err := s.client.GetObject(ctx, in)
 	if status(err) == http.StatusRequestedRangeNotSatisfiable { // it begins at or beyond the end
-		return s.nothing(ctx, key)
+		return s.nothing(ctx, in)
 	}
 	if err != nil {
 		return nil, blob.Info{}, classify(ctx, err, "read", key)
@@ -128,8 +138,8 @@ func (s *Store) Open(ctx context.Context, key string, offset, length int64) (io.
 	return out.Body, info, nil
 }
 
-func (s *Store) nothing(ctx context.Context, key string) (io.ReadCloser, blob.Info, error) {
-	info, err := s.Head(ctx, key)
+func (s *Store) nothing(ctx context.Context, of *awss3.GetObjectInput) (io.ReadCloser, blob.Info, error) {
+	info, err := s.head(ctx, &awss3.HeadObjectInput{Bucket: of.Bucket, Key: of.Key, VersionId: of.VersionId})
 	if err != nil {
 		return nil, blob.Info{}, err
 	}
@@ -138,7 +148,12 @@ func (s *Store) nothing(ctx context.Context, key string) (io.ReadCloser, blob.In
 
 // Head implements [blob.Store].
 func (s *Store) Head(ctx context.Context, key string) (blob.Info, error) {
-	out, err := s.client.HeadObject(ctx, &awss3.HeadObjectInput{Bucket: &s.bucket, Key: &key})
+	return s.head(ctx, &awss3.HeadObjectInput{Bucket: &s.bucket, Key: &key})
+}
+
+func (s *Store) head(ctx context.Context, in *awss3.HeadObjectInput) (blob.Info, error) {
+	key := aws.ToString(in.Key)
+	out, err := s.client.HeadObject(ctx, in)
 	if err != nil {
 		return blob.Info{}, classify(ctx, err, "look at", key)
 	}
