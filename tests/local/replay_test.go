@@ -81,9 +81,7 @@ func prepare(t *testing.T) {
 		}
 	}
 	schema, rows := trainingData()
-	if _, err := local.UploadData(ctx, "training/pinned/rows.csv", []byte(rows)); err != nil {
-		t.Fatal(err)
-	}
+	put(t, "training/pinned/rows.csv", []byte(rows))
 	settings := fmt.Sprintf(`{"retrain":{"sources":[{"prefix":"training/pinned/"}],"hyperparameters":{"seed":"1"},"schema":%s}}`, schema)
 	configure := map[string]any{"model": "pinned", "kind": "configure", "transition_id": "01KJ3B2R9V6N3Z0W8M4C5XQ9CA", "seen_generation": 1, "actor": "test", "settings": json.RawMessage(settings)}
 	if body, err := json.Marshal(configure); err != nil {
