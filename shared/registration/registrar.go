@@ -297,7 +297,9 @@ func (r *Registrar) putFiles(ctx context.Context, b *bundle, c candidate, m *reg
 		case name == runFile:
 			m.Run = stored
 		case name == recordFile:
-			m.Training, m.Dataset = stored, datasetOf(stored)
+			if m.Training = stored; m.Origin == nil { // else the name is one of another registry
+				m.Dataset = datasetOf(stored)
+			}
 		case name == metricsFile:
 			if m.Metrics, err = metrics(stored); err != nil {
 				return err

@@ -39,8 +39,9 @@ type cloud struct {
 	clock  time.Time
 	ids    int
 	fail   func(function string) error // injected before a step runs
-	real   *registration.Registrar     // runs models, where a test needs more of register than the essential
-	busy   int                         // answers of 503 before the next prediction
+	train  func(payload map[string]any) (any, error)
+	real   *registration.Registrar // runs models, where a test needs more of register than the essential
+	busy   int                     // answers of 503 before the next prediction
 	invoke []string
 }
 
@@ -60,7 +61,7 @@ func newCloud(t *testing.T) *cloud {
 				return nil, fault.New(fault.NotFound, "there is no stack %q here", o.Name)
 			}
 			return &stack.Stack{
-				Outputs: stack.Outputs{ApiEndpoint: c.api.URL, RegistryBucketName: "registry", RegisterFunctionName: "register", PromoteFunctionName: "promote", ApproveFunctionName: "approve"},
+				Outputs: stack.Outputs{ApiEndpoint: c.api.URL, RegistryBucketName: "registry", RegisterFunctionName: "register", PromoteFunctionName: "promote", TrainFunctionName: "train", ApproveFunctionName: "approve"},
 				Name:    o.Name, Registry: c.store, Data: c.data, Garbage: c.store, Lambda: c, NewID: c.newID,
 				Bucket: func(string) blob.Store { return c.store },
 			}, nil
@@ -109,6 +110,12 @@ func (c *cloud) step(ctx context.Context, function string, payload []byte) (any,
 			return c.real.Run(ctx, in)
 		}
 		return c.register(ctx, in)
+	case "train":
+		var in map[string]any
+		if err := json.Unmarshal(payload, &in); err != nil {
+			return nil, err
+		}
+		return c.train(in)
 	case "promote":
 		var in rollout.PromoteIn
 		if err := strict(payload, &in); err != nil {
