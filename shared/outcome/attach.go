@@ -25,7 +25,8 @@ type askedRow struct {
 
 type askedLabel struct {
 	value   float64
-	at      int64
+	at      int64 // of the one that counts
+	since   int64 // of the first
 	lines   uint64
 	differs bool
 	matched bool
@@ -92,7 +93,7 @@ func (p *part) label(r *label.Record, key string, line int) error {
 	matched := false
 	at := r.TS.UnixMilli()
 	for i := p.store.find(id); i != 0; i = p.store.record(i - 1).next {
-		matched = p.set(p.store.record(i-1), row, value, at, matched) || matched
+		matched = p.set(p.store.record(i-1), row, known{value, at, at}, matched) || matched
 	}
 	if !matched {
 		p.counts.LabelsUnmatched++
@@ -115,9 +116,17 @@ func (p *part) value(r *label.Record, key string, line int) (float64, bool) {
 	return value, true
 }
 
+// known is a label of a row: when it became known, and when the first one of the row did. The one that
+// counts is the last, but how long labels take is told by the first: a label that is sent again, or
+// corrected, did not take longer.
+type known struct {
+	value     float64
+	at, since int64 // milliseconds since 1970
+}
+
 // set gives a row of a record its label; false when the record does not have the row. A label is counted at the
 // first record that has it: the others of its id are other versions of the same row.
-func (p *part) set(rec *held, row int, value float64, at int64, counted bool) bool {
+func (p *part) set(rec *held, row int, l known, counted bool) bool {
 	if row < 0 {
 		if rec.total != 1 {
 			return false
@@ -136,19 +145,20 @@ func (p *part) set(rec *held, row int, value float64, at int64, counted bool) bo
 	words := p.store.row(rec.offset + i)[p.store.scores:]
 	if words[wordState]&flagLabelled == 0 {
 		words[wordState] |= flagLabelled
-		words[wordLabel], words[wordAt] = math.Float64bits(value), uint64(at)
+		words[wordLabel], words[wordAt], words[wordSince] = math.Float64bits(l.value), uint64(l.at), uint64(l.since)
 		return true
 	}
 	was, wasAt := math.Float64frombits(words[wordLabel]), int64(words[wordAt])
 	if !counted {
 		p.counts.LabelDuplicates++
 	}
-	if was != value {
+	if was != l.value {
 		words[wordState] |= flagConflict
 	}
-	if p.classes.newer(value, at, was, wasAt) {
-		words[wordLabel], words[wordAt] = math.Float64bits(value), uint64(at)
+	if p.classes.newer(l.value, l.at, was, wasAt) {
+		words[wordLabel], words[wordAt] = math.Float64bits(l.value), uint64(l.at)
 	}
+	words[wordSince] = uint64(min(int64(words[wordSince]), l.since))
 	return true
 }
 
@@ -165,7 +175,7 @@ func (p *part) ask(r *label.Record, row askedRow, key string, line int) error {
 	at := r.TS.UnixMilli()
 	l, known := p.asked.labels[row]
 	if !known {
-		p.asked.labels[row] = &askedLabel{value: value, at: at, lines: 1}
+		p.asked.labels[row] = &askedLabel{value: value, at: at, since: at, lines: 1}
 		if int64(len(p.asked.labels))*askedBytes > p.budget/2 {
 			return errBudget
 		}
@@ -173,6 +183,7 @@ func (p *part) ask(r *label.Record, row askedRow, key string, line int) error {
 	}
 	l.lines++
 	l.differs = l.differs || l.value != value
+	l.since = min(l.since, at)
 	if p.classes.newer(value, at, l.value, l.at) {
 		l.value, l.at = value, at
 	}
@@ -184,7 +195,7 @@ func (p *part) ask(r *label.Record, row askedRow, key string, line int) error {
 func (p *part) attachAsked(row askedRow, l *askedLabel) (matched bool) {
 	for i := p.store.askedFor(row.hash); i != 0; i = p.store.askedNext[i-1] {
 		rec := p.store.record(i - 1)
-		if !p.set(rec, row.row, l.value, l.at, matched || l.matched) {
+		if !p.set(rec, row.row, known{l.value, l.at, l.since}, matched || l.matched) {
 			continue
 		}
 		matched = true

@@ -27,7 +27,7 @@ type Batch struct {
 	Scores    []float64 // multiclass: Rows × len(Spec.Classes), row by row
 	Predicted []int32   // class; −1 is none
 	Label     []float64 // class as a whole number, or the value of a regression; NaN: not labelled
-	LabelAt   []int64   // when the label became known, milliseconds since 1970; 0 is not known
+	LabelAt   []int64   // when the row's first label became known, milliseconds since 1970; 0 is not known
 	// Segments are the values by segment column and row, numbered: see [Segments.Name].
 	Segments [][]uint32
 

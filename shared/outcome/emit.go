@@ -188,7 +188,7 @@ func (p *part) append(rec *held, origin *Origin, request, i uint32) bool {
 		value = math.Float64frombits(words[s.scores+wordLabel])
 	}
 	e.Label = append(e.Label, value)
-	e.LabelAt = append(e.LabelAt, int64(words[s.scores+wordAt]))
+	e.LabelAt = append(e.LabelAt, int64(words[s.scores+wordSince]))
 	for k := range e.Segments {
 		n := uint32(words[s.scores+fixedWords+k/2] >> (k % 2 * 32))
 		if n == Absent {

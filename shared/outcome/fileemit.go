@@ -27,7 +27,7 @@ func (e *fileEmitter) single(row []uint64, k Key, hasLabel bool) error {
 	if l := &e.j.layout; hasLabel {
 		m.label = math.Float64frombits(row[l.label])
 		if l.labelAt >= 0 {
-			m.at = int64(row[l.labelAt])
+			m.since = int64(row[l.labelAt])
 		}
 	}
 	row[rowHi], row[rowLo] = k.Hi, k.Lo
@@ -121,7 +121,7 @@ func (e *fileEmitter) append(row []uint64, m *rowMore) bool {
 		value = m.label
 	}
 	e.Label = append(e.Label, value)
-	e.LabelAt = append(e.LabelAt, m.at)
+	e.LabelAt = append(e.LabelAt, m.since)
 	for k := range e.Segments {
 		e.Segments[k] = append(e.Segments[k], uint32(row[l.segments+k/2]>>(k%2*32)))
 	}

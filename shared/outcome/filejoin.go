@@ -54,7 +54,8 @@ type partJoin struct {
 // rowMore is what the join finds out about a row.
 type rowMore struct {
 	label    float64
-	at       int64
+	at       int64  // of the label that counts
+	since    int64  // when the first label of the row became known; 0 is not known
 	next     uint32 // place+1 of the row of another source
 	dropped  bool   // a repeated row
 	member   bool   // it is in the chain of another
@@ -103,6 +104,7 @@ func (p *partJoin) gather(partition int) {
 			m.labelled, m.label = true, math.Float64frombits(row[l.label])
 			if l.labelAt >= 0 {
 				m.at = int64(row[l.labelAt])
+				m.since = m.at
 			}
 		}
 	}
@@ -172,7 +174,7 @@ func (p *partJoin) repeated(first, second uint32) {
 		return
 	}
 	copy(a, b)
-	m.label, m.at, m.labelled = p.more[second].label, p.more[second].at, p.more[second].labelled
+	m.label, m.at, m.since, m.labelled = p.more[second].label, p.more[second].at, p.more[second].since, p.more[second].labelled
 }
 
 // attach gives a label to the rows of its id.
@@ -189,7 +191,7 @@ func (p *partJoin) attach(l []uint64) {
 	for k := head; k != 0; k = p.more[k-1].next {
 		m := &p.more[k-1]
 		if !m.labelled {
-			m.labelled, m.label, m.at = true, value, at
+			m.labelled, m.label, m.at, m.since = true, value, at, at
 			continue
 		}
 		if k == head {
@@ -198,6 +200,9 @@ func (p *partJoin) attach(l []uint64) {
 		m.conflict = m.conflict || m.label != value
 		if p.j.classes.newer(value, at, m.label, m.at) {
 			m.label, m.at = value, at
+		}
+		if at != 0 && (m.since == 0 || at < m.since) {
+			m.since = at
 		}
 	}
 }

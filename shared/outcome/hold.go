@@ -65,7 +65,7 @@ func (p *part) write(rec *held) error {
 			state = state&^0xffff_ffff | uint64(uint32(c.predicted[i]))
 		}
 		row[s.scores+wordState] = state
-		row[s.scores+wordLabel], row[s.scores+wordAt] = 0, 0
+		row[s.scores+wordLabel], row[s.scores+wordAt], row[s.scores+wordSince] = 0, 0, 0
 		segments := row[s.scores+fixedWords:]
 		clear(segments)
 		for k := range s.segments {

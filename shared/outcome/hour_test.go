@@ -22,13 +22,16 @@ import (
 func (w *world) plainJoin(names *Segments) (*texts, Counts) {
 	x := &texts{names: names}
 	var c Counts
-	newest, values := map[string]label.Record{}, map[string]map[float64]bool{}
+	newest, since, values := map[string]label.Record{}, map[string]time.Time{}, map[string]map[float64]bool{}
 	for _, l := range w.labels {
 		if l.Label.Number > 1 {
 			continue
 		}
 		if old, ok := newest[l.ID]; !ok || label.Newer(&l, &old) {
 			newest[l.ID] = l
+		}
+		if at, ok := since[l.ID]; !ok || l.TS.Before(at) {
+			since[l.ID] = l.TS
 		}
 		if values[l.ID] == nil {
 			values[l.ID] = map[float64]bool{}
@@ -73,7 +76,7 @@ func (w *world) plainJoin(names *Segments) (*texts, Counts) {
 			}
 			value, at := math.NaN(), int64(0)
 			if l, ok := newest[rowID]; ok {
-				value, at = l.Label.Number, l.TS.UnixMilli()
+				value, at = l.Label.Number, since[rowID].UnixMilli()
 			}
 			text := fmt.Sprintf("%016x%016x v%d %s %s gen%d %q at=%d cluster=%x w=%g label=%g@%d score=%g predicted=%d", key.Hi, key.Lo, r.Version, r.Slot, r.Role, r.Generation, r.RolloutID,
 				r.TS.UnixMilli(), cluster, 1/r.Sampled, value, at, score, r.Outputs["label"].([]any)[k])

@@ -33,7 +33,8 @@ type held struct {
 const (
 	wordState = iota // predicted class in the lower half, flags above
 	wordLabel
-	wordAt
+	wordAt    // when the label that counts became known
+	wordSince // when the first label of the row did
 	fixedWords
 )
 

@@ -144,7 +144,7 @@ func (r *Registry) PutVersionFile(ctx context.Context, model string, version int
 	if err := cmp.Or(CheckName(model), CheckVersion(version)); err != nil {
 		return nil, err
 	}
-	if !pathPattern.MatchString(path) || path == "claim.json" || path == "manifest.json" {
+	if !isPath(path) || path == "claim.json" || path == "manifest.json" {
 		return nil, fault.Invalid(fault.Violation{Path: "path", Problem: "cannot name a file of a version"})
 	}
 	stored, _, err = r.putOnce(ctx, VersionFileKey(model, version, path), body)
@@ -238,7 +238,7 @@ func ReadManifest(body []byte) (Manifest, error) {
 func checkManifest(m *Manifest) error {
 	seen := map[string]bool{}
 	for _, f := range m.Files {
-		if !pathPattern.MatchString(f.Path) || seen[f.Path] || f.Size < 0 || CheckDigest(f.SHA256) != nil {
+		if !isPath(f.Path) || seen[f.Path] || f.Size < 0 || CheckDigest(f.SHA256) != nil {
 			return fmt.Errorf("file %q has no valid path, size or sha256, or is listed twice", f.Path)
 		}
 		seen[f.Path] = true

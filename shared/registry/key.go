@@ -2,20 +2,64 @@ package registry
 
 import (
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 
 	"github.com/tidegate/tidegate/shared/fault"
 )
 
-// names of models go into keys, URLs, job names and metric dimensions.
-var namePattern = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
+// The forms of names are told by loops: every process looks at some of them before its first answer, and compiling
+// patterns for them took longer than reading the state.
 
-// paths of a version's files: relative, no empty part, none that starts with a dot.
-var pathPattern = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,99}(/[A-Za-z0-9_][A-Za-z0-9._-]{0,99}){0,4}$`)
+// isName says whether m is a model's name: it goes into keys, URLs, job names and metric dimensions.
+func isName(m string) bool {
+	if len(m) == 0 || len(m) > 63 || m[0] == '-' || m[0] == '_' {
+		return false
+	}
+	for i := range len(m) {
+		if c := m[i]; !lower(c) && !digit(c) && c != '-' && c != '_' {
+			return false
+		}
+	}
+	return true
+}
 
-var digestPattern = regexp.MustCompile(`^(sha256:)?[0-9a-f]{64}$`)
+// isPath says whether path names a version's file: relative, at most five parts of at most 100 bytes, none empty or
+// beginning with a dot.
+func isPath(path string) bool {
+	parts := strings.Split(path, "/")
+	if len(parts) > 5 {
+		return false
+	}
+	for _, part := range parts {
+		if len(part) == 0 || len(part) > 100 || part[0] == '.' || part[0] == '-' {
+			return false
+		}
+		for i := range len(part) {
+			if c := part[i]; !lower(c|0x20) && !digit(c) && c != '.' && c != '_' && c != '-' {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// isDigest says whether d is sha256 in lower-case hex, with or without its prefix.
+func isDigest(d string) bool {
+	hex := strings.TrimPrefix(d, "sha256:")
+	if len(hex) != 64 {
+		return false
+	}
+	for i := range len(hex) {
+		if c := hex[i]; !digit(c) && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return true
+}
+
+func lower(c byte) bool { return c >= 'a' && c <= 'z' }
+func digit(c byte) bool { return c >= '0' && c <= '9' }
 
 // MaxVersion is the largest number that sorts right in a key.
 const MaxVersion = 99_999_999
@@ -23,7 +67,7 @@ const MaxVersion = 99_999_999
 // CheckName says whether m can name a model: 1 to 63 of a-z, 0-9, "-" and "_",
 // beginning with a letter or digit. The error is InvalidArgument.
 func CheckName(m string) error {
-	if !namePattern.MatchString(m) {
+	if !isName(m) {
 		return fault.Invalid(fault.Violation{Path: "model", Problem: `must be 1 to 63 of a-z, 0-9, "-" and "_", beginning with a letter or digit`})
 	}
 	return nil
@@ -40,7 +84,7 @@ func CheckVersion(v int) error {
 // CheckDigest says whether d is a sha256 digest: lower-case hex, with or without
 // the prefix "sha256:". The error is InvalidArgument.
 func CheckDigest(d string) error {
-	if !digestPattern.MatchString(d) {
+	if !isDigest(d) {
 		return fault.Invalid(fault.Violation{Path: "digest", Problem: "must be a sha256 digest in lower-case hex"})
 	}
 	return nil
@@ -88,7 +132,7 @@ func BlobKey(digest string) string {
 // ParseLogKey takes the key of a log entry apart; ok is false for every other key.
 func ParseLogKey(key string) (model string, generation int64, ok bool) {
 	parts := strings.Split(key, "/")
-	if len(parts) != 4 || parts[0] != "models" || parts[2] != "log" || !namePattern.MatchString(parts[1]) {
+	if len(parts) != 4 || parts[0] != "models" || parts[2] != "log" || !isName(parts[1]) {
 		return "", 0, false
 	}
 	generation, err := strconv.ParseInt(strings.TrimSuffix(parts[3], ".json"), 10, 64)

@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -99,7 +100,11 @@ func TestLateLabelsSupersede(t *testing.T) {
 	if s := func() string { r, _ := w.report(second[0]); return strings.Join(r.Supersedes.Changes, "; ") }(); !strings.Contains(s, "1250 labels known instead of 1200") {
 		t.Errorf("%q", s)
 	}
-	w.labelled(late, f.labels[50:60]) // the same labels from another source: no news
+	again := slices.Clone(f.labels[50:80]) // the same labels from another source, which came later: no news
+	for i := range again {
+		again[i].TS = w.now
+	}
+	w.labelled(late, again)
 	if done := w.tickAt(date(3).Add(2 * time.Hour)); len(done) != 0 {
 		t.Errorf("a repeated label is no news: %+v", done)
 	}
