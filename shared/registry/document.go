@@ -46,12 +46,12 @@ type Parity struct {
 
 // Manifest is versions/<n>/manifest.json. A version is READY if and only if it exists: it is written last.
 type Manifest struct {
-	V         int                `json:"v"`
-	Model     string             `json:"model"`
-	Version   int                `json:"version"`
-	Digest    string             `json:"digest"` // "sha256:<hex>" of the canonical list of files (model, schema, baseline)
-	Files     []File             `json:"files"`
-	Run       json.RawMessage    `json:"run,omitempty"` // the trainer's run record, as written
+	V       int             `json:"v"`
+	Model   string          `json:"model"`
+	Version int             `json:"version"`
+	Digest  string          `json:"digest"` // "sha256:<hex>" of the canonical list of files (model, schema, baseline)
+	Files   []File          `json:"files"`
+	Run     json.RawMessage `json:"run,omitempty"` // the trainer's run record, as written
 	// Training says what a retraining learned from, as training.json (docs/formats/training.md); Dataset is its dataset, "<name>/<number>".
 	Training  json.RawMessage    `json:"training,omitempty"`
 	Dataset   string             `json:"dataset,omitempty"`
