@@ -28,7 +28,6 @@ type world struct {
 
 	serial   int
 	evidence []string        // digests that no transition names yet
-	models   []string        // that have a champion
 	needed   map[string]bool // keys that must stay, as their writers know it
 	orphans  map[string]bool // keys that must go once they are old enough
 	versions map[string]int  // by model
