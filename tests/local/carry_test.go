@@ -65,6 +65,7 @@ func TestReplay(t *testing.T) {
 	schema, rows := trainingData()
 	put(t, "training/"+model+"/rows.csv", []byte(rows))
 	onnx := read(t, testdata("inference", "onnx", "testdata", "mixed.onnx"))
+	says(t, 0, "model", "create", model, "--task", "binary_classification", "--target", "late")
 	if _, err := local.Serve(t.Context(), model, "binary_classification", onnx); err != nil {
 		t.Fatal(err)
 	}
