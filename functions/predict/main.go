@@ -6,7 +6,7 @@
 // docs/formats/telemetry.md per request to standard output.
 // Environment: the TIDEGATE_ variables of config; from Lambda AWS_LAMBDA_FUNCTION_MEMORY_SIZE and AWS_LAMBDA_RUNTIME_API.
 // IAM: s3:ListBucket on the registry bucket and s3:GetObject on its models/ and blobs/; firehose:PutRecordBatch on the
-// capture stream; xray:PutTraceSegments and xray:PutTelemetryRecords.
+// capture stream; xray:PutTraceSegments and xray:PutTelemetryRecords; sagemaker:InvokeEndpoint on the stack's endpoint, if it has one.
 // Errors: faults are answers; only an event that is not one of an HTTP API fails the invocation.
 package main
 
@@ -85,7 +85,7 @@ func build(ctx context.Context, log *slog.Logger, getenv func(string) string) (*
 		Stream: firehose.New(awsfirehose.NewFromConfig(env), cfg.Stream), Count: told.Count, FlushRequests: cfg.FlushRequests, FlushAfter: cfg.FlushAfter,
 	})
 	fleet := inference.NewFleet(inference.Options{
-		Registry: registry.New(s3.New(s3.NewClient(env), cfg.Bucket), registry.Options{}), Runtime: rt,
+		Registry: registry.New(s3.New(s3.NewClient(env), cfg.Bucket), registry.Options{}), Runtime: rt, Backends: backends(env, log, told.Count),
 		Count: told.Count, Log: log, CacheBytes: cfg.CacheBytes, SwapsPerMinute: cfg.Swaps, Capture: registry.CaptureSettings{Mode: cfg.Mode},
 		RSS: inference.RSS, Trim: onnx.Trim, RSSLimit: int64(cfg.MemoryMB) << 20 / 10 * 8,
 	})

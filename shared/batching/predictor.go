@@ -213,6 +213,9 @@ func (s *served) Run(ctx context.Context, inputs []tensor.Tensor, want []string)
 	return s.lease.entry.run(WithPriority(ctx, s.priority), &s.lease, inputs, want)
 }
 
+// Ran implements inference.Served: the server of a container runs what it serves itself.
+func (s *served) Ran() inference.Ran { return s.lease.inner.Ran() }
+
 // Partners implements inference.Served. Nobody waits for what partners score: it
 // gives way to requests.
 func (s *served) Partners(key string) []inference.Partner {

@@ -111,7 +111,9 @@ func (x *exchange) pick(ctx context.Context) error {
 	x.pred.Version = served.Version()
 	v := &x.pred.Version
 	x.obs.Model, x.obs.Version, x.obs.Slot = v.Model, v.Number, string(v.Slot)
+	x.obs.Digest, x.obs.Ran.ServedBy = v.Digest, v.ServedBy
 	x.header["Tidegate-Model-Version"] = strconv.Itoa(v.Number)
+	x.header["Tidegate-Model-Digest"] = v.Digest
 	x.header["Tidegate-Slot"] = string(v.Slot)
 	x.header["Tidegate-Generation"] = strconv.FormatInt(v.Generation, 10)
 	x.header["Tidegate-Served-By"] = v.ServedBy
@@ -130,6 +132,9 @@ func (x *exchange) run(ctx context.Context) error {
 	}
 	x.stage("run")
 	outputs, release, err := x.served.Run(ctx, x.pred.Inputs, x.outputs())
+	x.obs.Ran = x.served.Ran()
+	x.pred.Version.ServedBy = x.obs.Ran.ServedBy
+	x.header["Tidegate-Served-By"] = x.obs.Ran.ServedBy
 	if err != nil {
 		return err
 	}

@@ -122,6 +122,7 @@ type served struct {
 }
 
 func (s *served) Version() inference.Version { return s.m.version }
+func (s *served) Ran() inference.Ran         { return inference.Ran{ServedBy: s.m.version.ServedBy} }
 func (s *served) Partners(string) []inference.Partner {
 	if s.m.partners == nil {
 		return nil

@@ -78,6 +78,7 @@ func (x *exchange) score(ctx context.Context, p *inference.Partner, kept bool) (
 	if release != nil {
 		defer release()
 	}
+	x.paired.Version.ServedBy = p.Served.Ran().ServedBy
 	x.paired.Latency = x.api.opt.Now().Sub(started)
 	if err != nil {
 		public := fault.Public(err)

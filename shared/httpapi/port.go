@@ -47,6 +47,8 @@ type Observation struct {
 	Model       string
 	Version     int
 	Slot        string
+	Digest      string        // of the version that answered
+	Ran         inference.Ran // who ran it, and how its backend did
 	Status      int
 	ErrorKind   string
 	Cause       error // for the log only

@@ -33,6 +33,7 @@ const (
 type Options struct {
 	Registry *registry.Registry // required
 	Runtime  Runtime            // required
+	Backends Backends           // run what settings name a backend for; nil: everything runs here
 	Now      func() time.Time   // time.Now when nil
 	// Count adds n to the metric of the given name; it may be called at any time. Nil counts nothing.
 	Count func(name string, n int64)

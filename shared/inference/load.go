@@ -18,48 +18,55 @@ const memoryFactor = 3
 // warmTimeout bounds the first run, on zeros.
 const warmTimeout = 20 * time.Second
 
-// load fetches, verifies, loads and warms up a version. A version that failed is
-// not tried again before its pause is over. The result has one holder: the caller.
-func (m *model) load(ctx context.Context, ref registry.Ref) (*loaded, error) {
+// load fetches, verifies, loads and warms up a version, or reads its description
+// alone. A version that failed is not tried again before its pause is over. The
+// result has one holder: the caller.
+func (m *model) load(ctx context.Context, w want) (*loaded, error) {
+	ref := w.ref
 	m.mu.Lock()
-	f := m.failed[ref]
+	f := m.failed[w]
 	now := m.fleet.opt.Now()
 	m.mu.Unlock()
 	if f != nil && now.Before(f.until) {
 		return nil, f.err
 	}
-	l, err := m.fetch(ctx, ref)
+	l, err := m.fetch(ctx, w)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err == nil {
-		delete(m.failed, ref)
-		m.fleet.opt.Count(Loads, 1)
+		delete(m.failed, w)
+		if w.local {
+			m.fleet.opt.Count(Loads, 1)
+		}
 		return l, nil
 	}
 	m.fleet.opt.Count(LoadFailures, 1)
 	if m.failed == nil {
-		m.failed = map[registry.Ref]*failure{}
+		m.failed = map[want]*failure{}
 	}
 	if f == nil {
 		if len(m.failed) > 16 { // of versions that no state names any more
 			clear(m.failed)
 		}
 		f = &failure{}
-		m.failed[ref] = f
+		m.failed[w] = f
 	}
 	f.failed(m.fleet.opt.Now(), lastPause)
 	f.err = unavailable(err, f.next, "version %d of model %q cannot be loaded now; try again later", ref.Version, m.name)
 	return nil, f.err
 }
 
-func (m *model) fetch(ctx context.Context, ref registry.Ref) (*loaded, error) {
-	reg, started := m.fleet.opt.Registry, time.Now()
+func (m *model) fetch(ctx context.Context, w want) (*loaded, error) {
+	reg, ref, started := m.fleet.opt.Registry, w.ref, time.Now()
 	manifest, err := reg.Manifest(ctx, m.name, ref.Version)
 	if err != nil {
 		return nil, err
 	}
 	if registry.Hex(manifest.Digest) != registry.Hex(ref.Digest) {
 		return nil, fault.New(fault.Internal, "the manifest of %s@%d has another digest than the state", m.name, ref.Version)
+	}
+	if !w.local {
+		return m.describe(ctx, &manifest, ref)
 	}
 	file, _ := manifest.File(modelFile)
 	need := Footprint(file.Size)
@@ -87,6 +94,25 @@ func (m *model) fetch(ctx context.Context, ref registry.Ref) (*loaded, error) {
 	return l, nil
 }
 
+// describe reads what is known of a version that runs elsewhere.
+func (m *model) describe(ctx context.Context, manifest *registry.Manifest, ref registry.Ref) (*loaded, error) {
+	s, err := readSchema(ctx, m.fleet.opt.Registry, manifest)
+	if err != nil {
+		return nil, err
+	}
+	l := &loaded{ref: ref, schema: s, at: m.fleet.opt.Now()}
+	l.holders.Store(1)
+	return l, nil
+}
+
+func readSchema(ctx context.Context, reg *registry.Registry, manifest *registry.Manifest) (*schema.Schema, error) {
+	body, err := reg.ReadFile(ctx, manifest, "schema.json")
+	if err != nil {
+		return nil, err
+	}
+	return schema.Parse(body)
+}
+
 const modelFile = "model.onnx"
 
 // Footprint estimates the memory of a session, in bytes, from the size of its model file.
@@ -95,18 +121,15 @@ func Footprint(fileSize int64) int64 { return memoryFactor * fileSize }
 // ReadVersion reads and verifies the model file and the schema of a version.
 // Errors: NotFound, Internal (other content than the manifest says), Unavailable.
 func ReadVersion(ctx context.Context, reg *registry.Registry, manifest *registry.Manifest) (model []byte, s *schema.Schema, err error) {
-	type document struct {
+	type read struct {
 		schema *schema.Schema
 		err    error
 	}
-	documents := make(chan document, 1)
+	documents := make(chan read, 1)
 	go func() {
-		var d document
-		var body []byte
-		if body, d.err = reg.ReadFile(ctx, manifest, "schema.json"); d.err == nil {
-			d.schema, d.err = schema.Parse(body)
-		}
-		documents <- d
+		var r read
+		r.schema, r.err = readSchema(ctx, reg, manifest)
+		documents <- r
 	}()
 	model, err = reg.ReadFile(ctx, manifest, modelFile)
 	if d := <-documents; err == nil {

@@ -50,7 +50,7 @@ func (f *Fleet) makeRoom(m *model, need int64) error {
 		if total <= limit {
 			break
 		}
-		if r.model != m && f.evict(r.model) {
+		if r.model != m && r.bytes > 0 && f.evict(r.model) {
 			total -= r.bytes
 			freed = true
 		}
@@ -109,7 +109,7 @@ func (f *Fleet) evict(m *model) bool {
 	}
 	m.view.Store(nil)
 	for _, p := range retired {
-		_ = p.session.Close()
+		p.close()
 	}
 	f.opt.Count(Evictions, 1)
 	return true
@@ -152,7 +152,7 @@ func (f *Fleet) watchMemory() {
 		return
 	}
 	for _, r := range f.resident() {
-		if now.UnixNano()-r.used > int64(restingFor) {
+		if r.bytes > 0 && now.UnixNano()-r.used > int64(restingFor) {
 			f.evict(r.model)
 		}
 	}

@@ -39,7 +39,7 @@ type model struct {
 	checked time.Time      // when the registry last said what the newest state is
 	pause   pause          // of reading the state
 	behind  pause          // of adopting it
-	failed  map[registry.Ref]*failure
+	failed  map[want]*failure
 }
 
 // flight is one refresh: at most one per model is going on.
@@ -58,6 +58,12 @@ type pause struct {
 func (p *pause) failed(now time.Time, longest time.Duration) {
 	p.next = min(max(p.next*2, firstPause), longest)
 	p.until = now.Add(p.next)
+}
+
+// want is a version that is to be loaded, or only described.
+type want struct {
+	ref   registry.Ref
+	local bool
 }
 
 // failure is a version that could not be loaded.
@@ -190,8 +196,8 @@ func (m *model) lacking(v *view, now time.Time) bool {
 		return false
 	}
 	for _, ref := range refs(&m.newest) {
-		if v.find(ref) == nil {
-			if f := m.failed[ref]; f == nil || !now.Before(f.until) {
+		if v.find(ref, v.local()) == nil {
+			if f := m.failed[want{ref, v.local()}]; f == nil || !now.Before(f.until) {
 				return true
 			}
 		}
@@ -314,21 +320,19 @@ func (m *model) build(ctx context.Context, old *view, state registry.State, etag
 	asked := old == nil || old.etag == etag // the cap on swaps is asked once per state
 	for i, ref := range refs(&state) {
 		routed := i < routedRefs(&state)
-		l := old.find(ref)
-		if l != nil {
-			l.hold() // old holds it: nothing evicts during a flight
-		} else {
+		l := m.keep(old, ref, next.local())
+		if l == nil {
 			if old == nil && !routed {
 				next.whole = false // after the first answer
 				continue
 			}
-			if !asked && !m.fleet.maySwap() {
+			if !asked && next.local() && !m.fleet.maySwap() {
 				next.drop()
 				return nil, unavailable(nil, time.Minute, "model %q changes too often", m.name)
 			}
 			asked = true
 			var err error
-			if l, err = m.load(ctx, ref); err != nil && routed {
+			if l, err = m.obtain(ctx, old, next, ref); err != nil && routed {
 				next.drop()
 				return nil, err
 			} else if err != nil {
@@ -336,7 +340,7 @@ func (m *model) build(ctx context.Context, old *view, state registry.State, etag
 				continue
 			}
 		}
-		p, err := place(l, next.settings)
+		p, err := m.fleet.place(l, next)
 		if err != nil {
 			l.release()
 			next.drop()
@@ -346,6 +350,37 @@ func (m *model) build(ctx context.Context, old *view, state registry.State, etag
 	}
 	m.fleet.pair(next)
 	return next, nil
+}
+
+// keep takes over a version of the old view, held; nil when it has not got it as it
+// is wanted. A session that is not wanted any more goes with the old view.
+func (m *model) keep(old *view, ref registry.Ref, local bool) *loaded {
+	l := old.find(ref, local)
+	switch {
+	case l == nil:
+		return nil
+	case !local && l.session != nil:
+		l = &loaded{ref: l.ref, schema: l.schema, at: l.at}
+		l.holders.Store(1)
+	default:
+		l.hold() // old holds it: nothing evicts during a flight
+	}
+	return l
+}
+
+// obtain loads or describes a version. One that cannot be loaded here, for memory
+// or for a damaged blob, runs on its backend alone until it can.
+func (m *model) obtain(ctx context.Context, old, next *view, ref registry.Ref) (*loaded, error) {
+	l, err := m.load(ctx, want{ref, next.local()})
+	if err == nil || !next.backend.Remote() || !next.local() {
+		return l, err
+	}
+	m.fleet.opt.Log.Warn("version without fallback", "model", m.name, "version", ref.Version, "error", err.Error())
+	next.whole = false
+	if l = m.keep(old, ref, false); l != nil {
+		return l, nil
+	}
+	return m.load(ctx, want{ref, false})
 }
 
 // settle fills in the settings in force.
@@ -361,6 +396,14 @@ func (m *model) settle(ctx context.Context, old, next *view) error {
 			return unavailable(err, 0, "the settings of model %q cannot be read; try again", m.name)
 		}
 		next.settings = s
+	}
+	var err error
+	if next.backend, err = ParseBackend(next.settings.Backend); err != nil { // it was stored before its form was fixed, or by a newer release
+		m.fleet.opt.Count(StateErrors, 1)
+		return unavailable(err, 0, "the backend in the settings of model %q is not valid; configure the model again", m.name)
+	}
+	if m.fleet.opt.Backends == nil {
+		next.backend = DefaultBackend()
 	}
 	next.capture = merge(m.fleet.opt.Capture, next.settings.Capture)
 	return nil

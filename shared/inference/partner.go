@@ -112,7 +112,9 @@ func (s *served) Partners(key string) []Partner {
 		case !p.placed.hold(): // unloaded since the request was answered
 			all[i].Loss = NotLoaded
 		default:
-			all[i] = Partner{Served: newServed(v, p.placed, p.slot, s.version.ServedBy), Fit: p.fit}
+			partner := newServed(v, p.placed, p.slot, s.version.ServedBy)
+			partner.low = true
+			all[i] = Partner{Served: partner, Fit: p.fit}
 		}
 	}
 	return all

@@ -3,8 +3,9 @@
 // bytes, picks the version that a key gets and runs it under the deadline.
 //
 // It knows no codec and no transport (see httpapi), and no ONNX Runtime: that is
-// behind [Runtime], implemented by inference/onnx (cgo) and, for warm endpoints,
-// by inference/remote.
+// behind [Runtime], implemented by inference/onnx (cgo). Where a model's settings
+// name a backend, its versions run there: behind [Backends], implemented by
+// inference/remote.
 package inference
 
 import (
@@ -31,4 +32,36 @@ type Session interface {
 	Run(ctx context.Context, inputs []tensor.Tensor, want []string) (outputs []tensor.Tensor, release func(), err error)
 	// Close destroys the session once running calls have ended.
 	Close() error
+}
+
+// Backends runs versions outside of this process.
+type Backends interface {
+	// Bind returns what runs a version on a backend. It connects to nothing yet; equal arguments share
+	// connections and what is known of the backend's health.
+	Bind(b Backend, v Bound) Remote
+}
+
+// Bound is a version as its backend is asked for it.
+type Bound struct {
+	Model     string
+	Version   int
+	Digest    string
+	Signature *schema.Signature
+}
+
+// Remote runs one version on its backend. Run may be called concurrently.
+type Remote interface {
+	// Run is Session.Run, and says who computed the outputs. When the backend does not answer, or not as
+	// it should, Local computes them. Errors: InvalidArgument, the backend refused the rows;
+	// DeadlineExceeded, ctx has ended; Unavailable, the backend did not answer and there is no Local; those of Local.
+	Run(ctx context.Context, c RemoteCall) (outputs []tensor.Tensor, release func(), ran Ran, err error)
+}
+
+// RemoteCall is one run.
+type RemoteCall struct {
+	Inputs []tensor.Tensor // in the signature's order
+	Want   []string        // outputs; nil = all of the signature
+	Low    bool            // nobody waits for it: it gives way to other calls
+	// Local runs the version in this process; nil when it is not loaded here.
+	Local func(ctx context.Context, inputs []tensor.Tensor, want []string) ([]tensor.Tensor, func(), error)
 }

@@ -22,6 +22,8 @@ type Served interface {
 	Version() Version
 	// Run runs the model; see Session.Run.
 	Run(ctx context.Context, inputs []tensor.Tensor, want []string) (outputs []tensor.Tensor, release func(), err error)
+	// Ran is how the last Run went; before any, who is to run.
+	Ran() Ran
 	// Partners are the versions that are to score the same rows once the answer has left; nil when none
 	// is. key, the sticky key or the inference id, decides by the model's pair_ratio whether any does. It
 	// may be called before Done only.
@@ -37,10 +39,19 @@ type Version struct {
 	Slot       registry.Slot
 	Generation int64
 	RolloutID  string
-	ServedBy   string // "lambda" or "endpoint"
+	ServedBy   string // "lambda" or "endpoint": this process, which runs it unless Served.Ran says otherwise
 	Schema     *schema.Schema
 	Columns    *schema.Checker // compiled contract with the settings' overrides
 	Capture    registry.CaptureSettings
+}
+
+// Ran is how a run went.
+type Ran struct {
+	ServedBy string        // who computed the outputs, or failed to
+	Backend  bool          // the version has a backend: what is below speaks of it
+	Remote   time.Duration // until the backend had answered or failed; 0: it was not asked
+	Fallback string        // why its answer was not taken; "" = it was
+	Open     bool          // its breaker was not closed when the run began
 }
 
 // ModelStatus is what the metadata and readiness routes show.

@@ -19,6 +19,7 @@ type view struct {
 	state    registry.State
 	etag     string
 	settings registry.Settings
+	backend  Backend
 	capture  registry.CaptureSettings
 	versions map[int]*placed // by number
 	whole    bool            // every version that the state names is there
@@ -30,14 +31,20 @@ type view struct {
 type placed struct {
 	*loaded
 	checker *schema.Checker
+	remote  Remote // nil: it runs here
 }
 
-func place(l *loaded, s registry.Settings) (*placed, error) {
-	checker, err := schema.Compile(l.schema, s.Contract)
+// place makes what serves a version in v.
+func (f *Fleet) place(l *loaded, v *view) (*placed, error) {
+	checker, err := schema.Compile(l.schema, v.settings.Contract)
 	if err != nil {
 		return nil, err
 	}
-	return &placed{loaded: l, checker: checker}, nil
+	p := &placed{loaded: l, checker: checker}
+	if v.backend.Remote() && (v.backend.Identity != Unchecked || l.ref == *v.state.Slots.Champion) {
+		p.remote = f.opt.Backends.Bind(v.backend, Bound{Model: v.state.Model, Version: l.ref.Version, Digest: l.ref.Digest, Signature: &l.schema.Signature})
+	}
+	return p, nil
 }
 
 // loaded is a version in memory. It is destroyed when the last of its holders,
@@ -45,7 +52,7 @@ func place(l *loaded, s registry.Settings) (*placed, error) {
 type loaded struct {
 	ref     registry.Ref
 	schema  *schema.Schema
-	session Session
+	session Session // nil: described only, it runs on a backend
 	bytes   int64
 	at      time.Time
 	holders atomic.Int64 // 0 = destroyed
@@ -69,8 +76,14 @@ func (l *loaded) release() bool {
 	if l.holders.Add(-1) > 0 {
 		return false
 	}
-	_ = l.session.Close()
+	l.close()
 	return true
+}
+
+func (l *loaded) close() {
+	if l.session != nil {
+		_ = l.session.Close()
+	}
 }
 
 // retire takes the version from its only holder, without destroying it yet.
@@ -109,12 +122,16 @@ func routedRefs(s *registry.State) int {
 	return 1
 }
 
-// find returns the version if v has it loaded. A nil view has nothing.
-func (v *view) find(ref registry.Ref) *loaded {
+// local says whether versions are to be loaded in this process.
+func (v *view) local() bool { return !v.backend.Remote() || v.backend.Fallback }
+
+// find returns the version if v has it: loaded, or if local is false described. A
+// nil view has nothing.
+func (v *view) find(ref registry.Ref, local bool) *loaded {
 	if v == nil {
 		return nil
 	}
-	if p, ok := v.versions[ref.Version]; ok && p.ref == ref {
+	if p, ok := v.versions[ref.Version]; ok && p.ref == ref && (!local || p.session != nil) {
 		return p.loaded
 	}
 	return nil
@@ -126,7 +143,7 @@ func (v *view) covers(s *registry.State) bool {
 		return false
 	}
 	for _, ref := range refs(s) {
-		if v.find(ref) == nil {
+		if v.find(ref, v.local()) == nil {
 			return false
 		}
 	}
@@ -174,7 +191,7 @@ func (v *view) status() ModelStatus {
 				vs.Slots = append(vs.Slots, e.slot)
 			}
 		}
-		if l := v.find(ref); l != nil {
+		if l := v.find(ref, false); l != nil {
 			vs.Ready, vs.Loaded = true, l.at
 		}
 		st.Versions = append(st.Versions, vs)
@@ -184,15 +201,17 @@ func (v *view) status() ModelStatus {
 
 // served is a version held for one request.
 type served struct {
-	loaded  *loaded
+	placed  *placed
 	view    *view // who else was there
 	version Version
+	low     bool // nobody waits for it
+	ran     Ran
 	done    atomic.Bool
 }
 
 // newServed takes over the caller's hold of p.
 func newServed(v *view, p *placed, slot registry.Slot, by string) *served {
-	s := &served{loaded: p.loaded, view: v, version: Version{
+	s := &served{placed: p, view: v, ran: Ran{ServedBy: by, Backend: p.remote != nil}, version: Version{
 		Model: v.state.Model, Number: p.ref.Version, Digest: p.ref.Digest, Slot: slot, Generation: v.state.Generation,
 		ServedBy: by, Schema: p.checker.Schema(), Columns: p.checker, Capture: v.capture,
 	}}
@@ -207,12 +226,32 @@ func (s *served) Version() Version { return s.version }
 
 // Run implements Served.
 func (s *served) Run(ctx context.Context, inputs []tensor.Tensor, want []string) ([]tensor.Tensor, func(), error) {
-	return s.loaded.session.Run(ctx, inputs, want)
+	p := s.placed
+	if p.remote == nil && p.session == nil {
+		return nil, nil, unavailable(nil, lastPause, "the backend of model %q cannot tell versions apart (identity none) and serves the champion alone", s.version.Model)
+	}
+	if p.remote == nil {
+		return p.session.Run(ctx, inputs, want)
+	}
+	call := RemoteCall{Inputs: inputs, Want: want, Low: s.low}
+	if p.session != nil {
+		call.Local = p.session.Run
+	}
+	outputs, release, ran, err := p.remote.Run(ctx, call)
+	if ran.ServedBy == "" {
+		ran.ServedBy = s.version.ServedBy
+	}
+	ran.Backend = true
+	s.ran = ran
+	return outputs, release, err
 }
+
+// Ran implements Served.
+func (s *served) Ran() Ran { return s.ran }
 
 // Done implements Served.
 func (s *served) Done() {
 	if !s.done.Swap(true) {
-		s.loaded.release()
+		s.placed.release()
 	}
 }

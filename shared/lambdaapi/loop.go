@@ -26,11 +26,6 @@ const (
 	flushTime = 400 * time.Millisecond
 )
 
-// traceKey is where aws-xray-sdk-go looks for the trace header (xray.LambdaTraceHeaderKey).
-// The environment variable _X_AMZN_TRACE_ID, which aws-lambda-go sets besides, is not set: in a
-// program with cgo each new value of a variable is leaked by libc's setenv.
-const traceKey = "x-amzn-trace-id"
-
 // Loop serves the HTTP API events of one Lambda function.
 type Loop struct {
 	API     string // host:port of the Runtime API, AWS_LAMBDA_RUNTIME_API
@@ -99,8 +94,9 @@ func (l *Loop) wait(ctx context.Context) (invocation, error) {
 // serve answers one invocation and does what is due afterwards. An error means
 // that the Runtime API is gone.
 func (l *Loop) serve(ctx context.Context, in invocation) error {
-	//lint:ignore SA1029 the X-Ray SDK looks it up by this string
-	ctx = context.WithValue(ctx, traceKey, in.trace)
+	// The environment variable _X_AMZN_TRACE_ID, which aws-lambda-go sets besides, is not set: in a
+	// program with cgo each new value of a variable is leaked by libc's setenv.
+	ctx = httpapi.WithTrace(ctx, in.trace)
 	if err := l.event.decode(in.payload); err != nil {
 		l.Log.Error("event refused", "request_id", in.id, "error", err.Error())
 		return l.api.fail(in.id, describe(err), string(fault.KindOf(err)))

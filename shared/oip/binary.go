@@ -12,7 +12,7 @@ func itoa(n int) string { return strconv.Itoa(n) }
 
 // binary takes the next binary_data_size bytes of the binary part as p's data.
 func (d *Decoder) binary(p *pending) {
-	path := func() string { return inputPath(p.n) + ".parameters.binary_data_size" }
+	path := func() string { return d.path(p.n) + ".parameters.binary_data_size" }
 	switch {
 	case !d.bin:
 		d.fault(path(), "is given, but the request has no Inference-Header-Content-Length")
@@ -40,7 +40,7 @@ func (d *Decoder) binary(p *pending) {
 		return
 	}
 	if problem := d.take(p.t, raw, n); problem != "" {
-		d.fault(inputPath(p.n), problem)
+		d.fault(d.path(p.n), problem)
 	}
 }
 

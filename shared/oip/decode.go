@@ -20,17 +20,14 @@ type Decoder struct {
 	text []byte // the JSON part
 	raw  []byte // the binary part not yet taken by a tensor
 	bin  bool   // there is a binary part, maybe empty
+	list string // what tensors are entries of: inputs, in an answer outputs
 }
 
 // Decode reads a request whose first jsonLength bytes are JSON and whose rest
 // are binary tensors; with [AllJSON] all of it is JSON. All faults that leave the
 // text readable are reported together. Errors: InvalidArgument.
 func (d *Decoder) Decode(body []byte, jsonLength int) (*Request, error) {
-	d.reset()
-	d.text, d.raw, d.bin = body, nil, jsonLength >= 0
-	if d.bin {
-		d.text, d.raw = body[:jsonLength], body[jsonLength:]
-	}
+	d.reset(body, jsonLength, "inputs")
 	if i := wire.Space(d.text, 0); i == len(d.text) {
 		return nil, fault.New(fault.InvalidArgument, "the request has no body; send a JSON object with \"inputs\"")
 	}
@@ -39,13 +36,22 @@ func (d *Decoder) Decode(body []byte, jsonLength int) (*Request, error) {
 	} else if code != wire.OK {
 		return nil, Broken(code, at)
 	}
-	if len(d.raw) > 0 && d.count == 0 {
-		d.fault("binary data", "is longer than the sum of binary_data_size")
-	}
+	d.exhausted()
 	return &d.req, d.faults()
 }
 
-func (d *Decoder) reset() {
+// exhausted notes bytes that no tensor has claimed.
+func (d *Decoder) exhausted() {
+	if len(d.raw) > 0 && d.count == 0 {
+		d.fault("binary data", "is longer than the sum of binary_data_size")
+	}
+}
+
+func (d *Decoder) reset(body []byte, jsonLength int, list string) {
+	d.text, d.raw, d.bin, d.list = body, nil, jsonLength >= 0, list
+	if d.bin {
+		d.text, d.raw = body[:jsonLength], body[jsonLength:]
+	}
 	if cap(d.req.Inputs) > 256 {
 		d.req.Inputs = nil
 	}
@@ -162,7 +168,7 @@ func (d *Decoder) duplicates() {
 		for i := range in {
 			for j := range in[:i] {
 				if in[i].Name == in[j].Name {
-					d.fault(inputPath(i)+".name", "repeats that of "+inputPath(j))
+					d.fault(d.path(i)+".name", "repeats that of "+d.path(j))
 					break
 				}
 			}
@@ -172,7 +178,7 @@ func (d *Decoder) duplicates() {
 	first := make(map[string]int, len(in))
 	for i := range in {
 		if j, ok := first[in[i].Name]; ok {
-			d.fault(inputPath(i)+".name", "repeats that of "+inputPath(j))
+			d.fault(d.path(i)+".name", "repeats that of "+d.path(j))
 			continue
 		}
 		first[in[i].Name] = i
@@ -279,7 +285,8 @@ func (d *Decoder) outputParameters(i int, path string, out *Output) (int, wire.C
 	})
 }
 
-func inputPath(n int) string { return fmt.Sprintf("inputs[%d]", n) }
+// path is the place of tensor n, in a request among its inputs, in an answer among its outputs.
+func (d *Decoder) path(n int) string { return fmt.Sprintf("%s[%d]", d.list, n) }
 
 // limitRank is an array's worth of dimensions, kept off the heap.
 type limitRank [MaxRank]int64

@@ -5,10 +5,10 @@ import (
 	"github.com/tidegate/tidegate/shared/tensor"
 )
 
-// input reads entry n of "inputs".
+// input reads entry n of "inputs", or of an answer's "outputs".
 func (d *Decoder) input(n, i int) (int, wire.Code) {
 	if n >= MaxTensors {
-		d.fault("inputs", "has more than "+itoa(MaxTensors)+" entries")
+		d.fault(d.list, "has more than "+itoa(MaxTensors)+" entries")
 		return i, wire.Stop
 	}
 	d.req.Inputs = append(d.req.Inputs, tensor.Tensor{})
@@ -31,14 +31,14 @@ func (d *Decoder) input(n, i int) (int, wire.Code) {
 			return d.skip(i, 3)
 		}
 		if seen&(1<<bit) != 0 {
-			d.fault(inputPath(n)+"."+key, "is given twice")
+			d.fault(d.path(n)+"."+key, "is given twice")
 			return d.skip(i, 3)
 		}
 		seen |= 1 << bit
 		return d.member(&p, bit, i)
 	})
 	if code == wire.WrongKind {
-		d.fault(inputPath(n), "is not an object")
+		d.fault(d.path(n), "is not an object")
 		return next, wire.OK
 	}
 	if code != wire.OK {
@@ -61,7 +61,7 @@ func (d *Decoder) member(p *pending, bit uint, i int) (int, wire.Code) {
 				return next, wire.OK
 			}
 		}
-		return d.string(i, inputPath(p.n)+".name", &p.t.Name)
+		return d.string(i, d.path(p.n)+".name", &p.t.Name)
 	case 2:
 		return d.datatype(p, i)
 	case 3:
@@ -84,14 +84,14 @@ func (d *Decoder) datatype(p *pending, i int) (int, wire.Code) {
 	if s, end, code := wire.String(d.text, i); code == wire.OK {
 		name, next = s, end
 	} else {
-		if next, code = d.string(i, inputPath(p.n)+".datatype", &name); code != wire.OK {
+		if next, code = d.string(i, d.path(p.n)+".datatype", &name); code != wire.OK {
 			return next, code
 		}
 	}
 	if p.t.Datatype = known(name); p.t.Datatype == "" {
 		p.rejected = true
 		if d.count == before {
-			d.fault(inputPath(p.n)+".datatype", "is not a datatype that is served (BOOL, UINT8..64, INT8..64, FP16, FP32, FP64, BYTES)")
+			d.fault(d.path(p.n)+".datatype", "is not a datatype that is served (BOOL, UINT8..64, INT8..64, FP16, FP32, FP64, BYTES)")
 		}
 	}
 	return next, wire.OK
@@ -113,7 +113,7 @@ func (d *Decoder) shape(p *pending, i int) (int, wire.Code) {
 	b, from := d.text, i
 	reject := func(problem string) (int, wire.Code) {
 		p.rejected = true
-		d.fault(inputPath(p.n)+".shape", problem)
+		d.fault(d.path(p.n)+".shape", problem)
 		return d.skip(from, 3)
 	}
 	if !wire.Is(b, i, '[') {
@@ -148,7 +148,7 @@ func (d *Decoder) shape(p *pending, i int) (int, wire.Code) {
 
 func (d *Decoder) inputParameters(p *pending, i int) (int, wire.Code) {
 	var seen uint
-	path := inputPath(p.n) + ".parameters"
+	path := d.path(p.n) + ".parameters"
 	return d.members(i, path, func(key string, i int) (int, wire.Code) {
 		switch key {
 		case "binary_data_size":
@@ -172,7 +172,7 @@ func (d *Decoder) inputParameters(p *pending, i int) (int, wire.Code) {
 
 // finish checks an input whose object has ended and reads the data it did not read on the way.
 func (d *Decoder) finish(p *pending) (int, wire.Code) {
-	path := inputPath
+	path := d.path
 	if p.t.Name == "" {
 		d.fault(path(p.n)+".name", "is missing or empty")
 	}
@@ -203,7 +203,7 @@ func (d *Decoder) finish(p *pending) (int, wire.Code) {
 func (d *Decoder) size(p *pending, room int64) (int, bool) {
 	n, err := tensor.Elements(p.dims[:p.rank], room)
 	if err != nil {
-		d.fault(inputPath(p.n)+".shape", "asks for more elements than the body holds")
+		d.fault(d.path(p.n)+".shape", "asks for more elements than the body holds")
 		return 0, false
 	}
 	p.t.Shape = d.mem.dims.take(p.rank)
@@ -222,13 +222,13 @@ func (d *Decoder) data(p *pending, i int) (int, wire.Code) {
 	if code == wire.OK {
 		return next, wire.OK
 	}
-	path := inputPath(p.n) + ".data"
+	path := d.path(p.n) + ".data"
 	if !structural(code) {
 		path += "[" + itoa(bad) + "]"
 	}
 	want := wanted(p.t.Datatype)
 	if code == wire.WrongKind && !wire.Is(d.text, i, '[') {
-		path, want = inputPath(p.n)+".data", "an array"
+		path, want = d.path(p.n)+".data", "an array"
 	}
 	if code == wire.NotFinite { // not JSON: the rest cannot be read
 		d.fault(path, code.Problem(want))

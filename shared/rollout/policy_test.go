@@ -3,6 +3,7 @@ package rollout_test
 import (
 	"encoding/json"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -110,4 +111,19 @@ func FuzzParsePolicy(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestSettingsNameTheirBackendsFaults: configure refuses a backend that predict could not use.
+func TestSettingsNameTheirBackendsFaults(t *testing.T) {
+	err := rollout.CheckSettings(&registry.Settings{Backend: []byte(`{"kind":"url","url":"http://models.example.com","retries":9}`), Rollout: []byte(`[]`)})
+	var paths []string
+	for _, v := range fault.Public(err).Violations {
+		paths = append(paths, v.Path)
+	}
+	if !fault.Is(err, fault.InvalidArgument) || !slices.Contains(paths, "backend.url") || !slices.Contains(paths, "backend.retries") || len(paths) != 3 {
+		t.Errorf("%v: %v", paths, err)
+	}
+	if err := rollout.CheckSettings(&registry.Settings{Backend: []byte(`{"kind":"sagemaker","endpoint":"tidegate-models"}`)}); err != nil {
+		t.Error(err)
+	}
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/tidegate/tidegate/shared/evaluation/comparison"
 	"github.com/tidegate/tidegate/shared/evaluation/quality"
 	"github.com/tidegate/tidegate/shared/fault"
+	"github.com/tidegate/tidegate/shared/inference"
 	"github.com/tidegate/tidegate/shared/registry"
 	"github.com/tidegate/tidegate/shared/training"
 )
@@ -142,6 +143,7 @@ func CheckSettings(s *registry.Settings) error {
 		{"comparison", func() error { _, err := comparison.ParsePolicy(s.Comparison); return err }},
 		{"rollout", func() error { _, err := ParsePolicy(s.Rollout); return err }},
 		{"retrain", func() error { _, err := training.ParsePolicy(s.Retrain); return err }},
+		{"backend", func() error { _, err := inference.ParseBackend(s.Backend); return err }},
 	} {
 		if err := part.parse(); err != nil {
 			bad = append(bad, fault.Public(under(part.name, err)).Violations...)

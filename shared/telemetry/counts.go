@@ -86,5 +86,13 @@ func countable(name string) bool {
 			return false
 		}
 	}
+	if name == remoteLatency {
+		return false
+	}
+	for i := range backendMetrics {
+		if name == backendMetrics[i].name {
+			return false
+		}
+	}
 	return true
 }

@@ -33,12 +33,23 @@ func (l *line) request(d *directives, now time.Time, o *httpapi.Observation, tra
 		l.key("Version")
 		l.b = append(strconv.AppendInt(append(l.b, '"'), int64(o.Version), 10), '"')
 		l.text("Slot", o.Slot, maxText)
+		l.text("digest", o.Digest, maxText)
+		l.text("served_by", o.Ran.ServedBy, maxText)
+		l.text("fallback", o.Ran.Fallback, maxText)
 	} else {
 		l.text("requested_model", o.Model, maxText)
 	}
 	for i := range requestMetrics {
 		if m := &requestMetrics[i]; versioned || !m.answered {
 			l.number(m.name, m.value(o))
+		}
+	}
+	if versioned && o.Ran.Backend {
+		for i := range backendMetrics {
+			l.number(backendMetrics[i].name, backendMetrics[i].value(&o.Ran))
+		}
+		if o.Ran.Remote > 0 {
+			l.number(remoteLatency, micros(o.Ran.Remote))
 		}
 	}
 	stages := stagesOf(o)
@@ -53,6 +64,12 @@ func (l *line) request(d *directives, now time.Time, o *httpapi.Observation, tra
 	l.metadata(now)
 	if versioned {
 		l.b = append(l.b, d.answered...)
+		if o.Ran.Backend {
+			l.b = append(l.b, d.backend...)
+			if o.Ran.Remote > 0 {
+				l.b = appendMetric(l.b, remoteLatency, unitTime)
+			}
+		}
 	} else {
 		l.b = append(l.b, d.unanswered...)
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 // properties that a line may have beside dimensions and metrics.
-var knownProperties = []string{"time", "level", "msg", "request_id", "inference_id", "trace_id", "route", "status", "error_kind", "cause", "requested_model"}
+var knownProperties = []string{"time", "level", "msg", "request_id", "inference_id", "trace_id", "route", "status", "error_kind", "cause", "requested_model", "digest", "served_by", "fallback"}
 
 type directive struct {
 	Namespace  string

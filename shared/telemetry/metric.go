@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/tidegate/tidegate/shared/httpapi"
+	"github.com/tidegate/tidegate/shared/inference"
 	"github.com/tidegate/tidegate/shared/oip/wire"
 )
 
@@ -39,6 +40,19 @@ var requestMetrics = [...]struct {
 	{name: "BytesOut", unit: unitBytes, value: func(o *httpapi.Observation) int64 { return int64(o.BytesOut) }},
 }
 
+// backendMetrics are those of a request whose version has a backend. A version that
+// falls back for every second request has an average of Fallbacks of one half.
+var backendMetrics = [...]struct {
+	name, unit string
+	value      func(r *inference.Ran) int64
+}{
+	{"Fallbacks", unitCount, func(r *inference.Ran) int64 { return oneIf(r.Fallback != "") }},
+	{"BreakerState", unitCount, func(r *inference.Ran) int64 { return oneIf(r.Open) }},
+}
+
+// remoteLatency is only there when the backend was asked, so that its percentiles are the backend's.
+const remoteLatency = "RemoteLatency"
+
 func oneIf(is bool) int64 {
 	if is {
 		return 1
@@ -59,6 +73,7 @@ func answered(o *httpapi.Observation) bool {
 // from its opening brace to the comma behind its last metric.
 type directives struct {
 	answered   []byte // of a request that a version answered
+	backend    []byte // more, if that version has a backend
 	unanswered []byte // of any other
 	process    []byte // of the counts, without any metric
 }
@@ -79,6 +94,9 @@ func newDirectives(namespace string) *directives {
 		if !m.answered {
 			d.unanswered = appendMetric(d.unanswered, m.name, m.unit)
 		}
+	}
+	for _, m := range backendMetrics {
+		d.backend = appendMetric(d.backend, m.name, m.unit)
 	}
 	return d
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/tidegate/tidegate/shared/fault"
 	"github.com/tidegate/tidegate/shared/httpapi"
+	"github.com/tidegate/tidegate/shared/inference"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -54,6 +55,15 @@ func TestGolden(t *testing.T) {
 			Stages: []httpapi.Stage{{Name: "decode", Duration: 20 * time.Microsecond}, {Name: "pick", Duration: 270 * time.Microsecond}}}},
 		{name: "unknown_model_counts", count: map[string]int64{"StateErrors": 1},
 			o: &httpapi.Observation{RequestID: "r-3", InferenceID: "0193-j", Route: "infer", Model: "nonsense", Status: 503, ErrorKind: string(fault.Unavailable)}},
+		{name: "remote", o: change(func(o *httpapi.Observation) {
+			o.Ran = inference.Ran{ServedBy: "endpoint", Backend: true, Remote: 700 * time.Microsecond}
+		})},
+		{name: "fallback", count: map[string]int64{"BackendLostCapacity": 1}, o: change(func(o *httpapi.Observation) {
+			o.Ran = inference.Ran{ServedBy: "lambda", Backend: true, Remote: 5 * time.Millisecond, Fallback: "capacity"}
+		})},
+		{name: "breaker_open", o: change(func(o *httpapi.Observation) {
+			o.Ran = inference.Ran{ServedBy: "lambda", Backend: true, Fallback: "open", Open: true}
+		})},
 		{name: "live", o: &httpapi.Observation{RequestID: "r-4", Route: "live", Status: 200, BytesOut: 13, Duration: 2 * time.Microsecond}},
 		{name: "metadata", o: &httpapi.Observation{RequestID: "r-5", Route: "metadata", Model: "flights", Version: 7, Slot: "champion", Status: 200, BytesOut: 800, Duration: time.Millisecond}},
 		{name: "flush", count: map[string]int64{"Loads": 1}},
@@ -193,7 +203,7 @@ func testObservation() *httpapi.Observation {
 	o := &httpapi.Observation{
 		RequestID: "9a2e0c0e-7c1c-4c5e-8f3a-0d8d6a1b2c3d", InferenceID: "01936b0e-5e1c-7a44-9d0b-3f2f5a6b7c8d", Route: "infer",
 		Model: "flights", Version: 7, Slot: "champion", Status: 200, Rows: 3, BytesIn: 812, BytesOut: 164,
-		Start: start, Duration: 6 * time.Millisecond,
+		Digest: "sha256:bd782a11", Ran: inference.Ran{ServedBy: "lambda"}, Start: start, Duration: 6 * time.Millisecond,
 	}
 	for i, name := range []string{"decode", "pick", "check", "run", "encode", "capture"} {
 		o.Stages = append(o.Stages, httpapi.Stage{Name: name, Start: start.Add(time.Duration(i) * time.Millisecond), Duration: time.Millisecond})

@@ -23,11 +23,10 @@ func TestTheFirstTrainingRuns(t *testing.T) {
 	if s.Dataset.Number != 1 || s.Dataset.Rows != 280 || !s.Dataset.Created || s.Dataset.URI != "s3://reg/"+registry.BlobKey(s.Dataset.Digest) {
 		t.Errorf("dataset %+v", s.Dataset)
 	}
-	p, ok := s.Lambda.(map[string]any)
-	if again := w.snapshot("run-1"); !again.Repeated {
-		t.Error("the second call does not say that it repeats")
-	} else if p, ok = again.Lambda.(map[string]any); !ok {
-		t.Fatalf("lambda is %T", again.Lambda)
+	again := w.snapshot("run-1")
+	p, ok := again.Lambda.(map[string]any)
+	if !again.Repeated || !ok {
+		t.Fatalf("the second call: %+v", again)
 	}
 	if p["data_uri"] != s.Dataset.URI || p["output_uri"] != s.Source || p["task"] != "binary_classification" || p["hyperparameters"].(map[string]any)["max_iter"] != "50" {
 		t.Errorf("payload %v", p)

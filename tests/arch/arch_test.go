@@ -56,7 +56,7 @@ var fenced = []struct {
 		"the X-Ray SDK is in maintenance: one package must be enough to replace it"},
 	{"github.com/aws/aws-lambda-go", []string{"shared/lambdaapi", "functions/", "tests/"},
 		"Lambda's events and errors are translated once, in lambdaapi"},
-	{"github.com/aws/aws-sdk-go-v2", []string{"shared/awsenv", "shared/blob/s3", "shared/stream/", "functions/", "cmd/", "scripts/", "tests/"},
+	{"github.com/aws/aws-sdk-go-v2", []string{"shared/awsenv", "shared/blob/s3", "shared/inference/remote", "shared/stream/", "functions/", "cmd/", "scripts/", "tests/"},
 		"domain packages run without AWS: adapters and wiring are the only places that know it"},
 	{"github.com/go-playground/validator", []string{"shared/validate"},
 		"validation messages have one form, made in validate"},

@@ -277,7 +277,7 @@ func configure(t *testing.T, model, settings string) {
 	if err := os.WriteFile(file, []byte(settings), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	says(t, 0, "configure", model, file, "--reason", "short bakes")
+	says(t, 0, "configure", model, file, "--reason", "a test")
 }
 
 // waitFor looks at the newest entry of the log until it is as wanted.

@@ -36,6 +36,8 @@ const (
 	HeaderDeadline = "Tidegate-Deadline-Ms"
 	// HeaderPriority is "normal" or "low".
 	HeaderPriority = "Tidegate-Priority"
+	// HeaderTrace is X-Ray's, as load balancers and predict send it.
+	HeaderTrace = "X-Amzn-Trace-Id"
 )
 
 // Options of a handler.
@@ -141,7 +143,7 @@ func lower(name string) string {
 var everyday = func() map[string]string {
 	names := map[string]string{}
 	for _, name := range []string{"Accept", "Accept-Encoding", "Connection", "Content-Encoding", "Content-Length", "Content-Type", "Host", "User-Agent", "X-Request-Id",
-		"Inference-Header-Content-Length", "Tidegate-Key", HeaderDeadline, HeaderPriority, "X-Amzn-Sagemaker-Custom-Attributes"} {
+		"Inference-Header-Content-Length", "Tidegate-Key", HeaderDeadline, HeaderPriority, HeaderTrace, "X-Amzn-Sagemaker-Custom-Attributes"} {
 		names[name] = strings.ToLower(name)
 	}
 	return names
@@ -162,8 +164,14 @@ func (h *Handler) terms(r *http.Request) (context.Context, context.CancelFunc, e
 		return nil, nil, fault.Invalid(fault.Violation{Path: HeaderPriority, Problem: "must be one of: normal, low"})
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), wait)
+	if trace := r.Header.Get(HeaderTrace); trace != "" && len(trace) <= maxTrace && visible(trace) != "" {
+		ctx = httpapi.WithTrace(ctx, trace)
+	}
 	return batching.WithPriority(ctx, priority), cancel, nil
 }
+
+// maxTrace bounds a trace header, in bytes. One that is cut off would be another.
+const maxTrace = 512
 
 // ParseMilliseconds reads a deadline: a decimal of milliseconds from 1. Errors:
 // InvalidArgument, which names the field.

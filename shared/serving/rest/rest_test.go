@@ -23,7 +23,7 @@ type echo struct {
 
 func (e *echo) Serve(ctx context.Context, req *httpapi.Request) httpapi.Response {
 	at, _ := ctx.Deadline()
-	body := fmt.Sprintf("%s %s?%s key=%s id=%s within=%v body=%s", req.Method, req.Path, req.Query, req.Header["tidegate-key"], req.ID, time.Until(at).Round(time.Second), req.Body)
+	body := fmt.Sprintf("%s %s?%s key=%s id=%s within=%v trace=%s body=%s", req.Method, req.Path, req.Query, req.Header["tidegate-key"], req.ID, time.Until(at).Round(time.Second), httpapi.Trace(ctx), req.Body)
 	return httpapi.Response{Status: 200, Header: httpapi.Header{"Content-Type": "text/plain", "Tidegate-Slot": "champion"}, Body: []byte(body), After: func(context.Context) {
 		if e.slow != nil {
 			<-e.slow
@@ -46,13 +46,14 @@ func TestRequestsAreCarried(t *testing.T) {
 	req.Header.Set("Tidegate-Key", "u-1")
 	req.Header.Set("X-Request-Id", "r-9")
 	req.Header.Set("Tidegate-Deadline-Ms", "5000")
+	req.Header.Set("X-Amzn-Trace-Id", "Root=1-a;Sampled=1")
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
 	body, _ := io.ReadAll(resp.Body)
-	if want := "POST /v1/models/a%2Fb%3Apredict?x=1 key=u-1 id=r-9 within=5s body=rows"; string(body) != want || resp.Header.Get("Tidegate-Slot") != "champion" || resp.ContentLength != int64(len(want)) {
+	if want := "POST /v1/models/a%2Fb%3Apredict?x=1 key=u-1 id=r-9 within=5s trace=Root=1-a;Sampled=1 body=rows"; string(body) != want || resp.Header.Get("Tidegate-Slot") != "champion" || resp.ContentLength != int64(len(want)) {
 		t.Errorf("got %q, %v", body, resp.Header)
 	}
 	if err := h.Wait(t.Context()); err != nil || e.after.Load() != 1 {

@@ -9,11 +9,13 @@ import (
 
 	"github.com/tidegate/tidegate/shared/batching"
 	"github.com/tidegate/tidegate/shared/fault"
+	"github.com/tidegate/tidegate/shared/httpapi"
 	"github.com/tidegate/tidegate/shared/serving/rest"
 )
 
 const (
 	attributesHeader = "x-amzn-sagemaker-custom-attributes"
+	answerHeader     = "X-Amzn-Sagemaker-Custom-Attributes"
 	// maxAttributes is SageMaker's bound of the header, in characters.
 	maxAttributes = 1024
 )
@@ -26,6 +28,7 @@ type attributes struct {
 	deadline time.Duration
 	key      string
 	priority batching.Priority
+	trace    string // the trace's id
 }
 
 // parseAttributes reads "name=value;name=value". Errors: InvalidArgument with all faults.
@@ -44,6 +47,10 @@ func parseAttributes(text string) (a attributes, err error) {
 			a.model = value
 		case "key":
 			a.key = value
+		case "trace":
+			if a.trace = value; strings.Trim(value, "-abcdefABCDEF0123456789") != "" {
+				a.trace = "" // nothing that belongs into a log
+			}
 		case "version":
 			n, err := strconv.ParseUint(value, 10, 31)
 			if a.version = int(n); err != nil || n == 0 {
@@ -77,6 +84,9 @@ func parseAttributes(text string) (a attributes, err error) {
 // context is ctx with the attributes' deadline and priority.
 func (a *attributes) context(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx = batching.WithPriority(ctx, a.priority)
+	if a.trace != "" {
+		ctx = httpapi.WithTrace(ctx, a.trace)
+	}
 	if a.deadline == 0 {
 		return ctx, func() {}
 	}
@@ -105,4 +115,14 @@ func parameter(parameters, name string) string {
 		}
 	}
 	return ""
+}
+
+// tell says in an answer who has computed it: SageMaker passes this header on, and no
+// other of ours.
+func tell(header httpapi.Header) {
+	version := header["Tidegate-Model-Version"]
+	if version == "" {
+		return
+	}
+	header[answerHeader] = "version=" + version + ";digest=" + header["Tidegate-Model-Digest"] + ";served_by=" + header["Tidegate-Served-By"] + ";inference_id=" + header["Tidegate-Inference-Id"]
 }

@@ -4,8 +4,9 @@
 //
 // An invocation has no path, so who is asked is in the header
 //
-//	X-Amzn-SageMaker-Custom-Attributes: model=flights;version=7;deadline_ms=500;key=u-1;priority=low
+//	X-Amzn-SageMaker-Custom-Attributes: model=flights;version=7;deadline_ms=500;key=u-1;priority=low;trace=1-5759e988-bd86…
 //
+// the same header of the answer says who has answered: version, digest, served_by, inference_id,
 // and what the body is, is in its content type: the Open Inference Protocol in JSON
 // or with binary tensors, MLflow's scoring formats, rows, CSV (package mlflow).
 // Another content type is 415. An invocation becomes a request of the protocol that
@@ -116,6 +117,7 @@ func (h *Handler) invoke(ctx context.Context, req *httpapi.Request) httpapi.Resp
 		return h.failed("invocations", req, status, err, "")
 	}
 	resp := h.api.Serve(ctx, &x.inner)
+	tell(resp.Header)
 	if x.columnar && resp.Status == 200 {
 		resp.Body = predictions(x, resp.Body)
 	}

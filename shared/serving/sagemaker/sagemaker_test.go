@@ -21,6 +21,8 @@ type spy struct {
 	asked    httpapi.Request
 	deadline time.Duration
 	answer   string
+	header   httpapi.Header // of the answer
+	trace    string
 	after    int
 }
 
@@ -30,7 +32,11 @@ func (s *spy) Serve(ctx context.Context, req *httpapi.Request) httpapi.Response 
 	if at, ok := ctx.Deadline(); ok {
 		s.deadline = time.Until(at)
 	}
-	return httpapi.Response{Status: 200, Header: httpapi.Header{}, Body: []byte(s.answer), After: func(context.Context) { s.after++ }}
+	s.trace = httpapi.Trace(ctx)
+	if s.header == nil {
+		s.header = httpapi.Header{}
+	}
+	return httpapi.Response{Status: 200, Header: s.header, Body: []byte(s.answer), After: func(context.Context) { s.after++ }}
 }
 
 type seen []httpapi.Observation
@@ -94,7 +100,10 @@ func TestInvocationsBecomeRequestsOfTheirProtocol(t *testing.T) {
 
 func TestAttributes(t *testing.T) {
 	a, err := parseAttributes("model=m;version=7; deadline_ms=250 ;key=u=1;priority=low;tfs-model-name=half;;trace=1-2")
-	if want := (attributes{model: "m", version: 7, deadline: 250 * time.Millisecond, key: "u=1", priority: batching.Low}); err != nil || a != want {
+	if want := (attributes{model: "m", version: 7, deadline: 250 * time.Millisecond, key: "u=1", priority: batching.Low, trace: "1-2"}); err != nil || a != want {
+		t.Errorf("%+v, %v", a, err)
+	}
+	if a, err := parseAttributes("trace=1-2\"evil"); err != nil || a.trace != "" {
 		t.Errorf("%+v, %v", a, err)
 	}
 	for text, faults := range map[string]int{
@@ -110,6 +119,23 @@ func TestAttributes(t *testing.T) {
 		Header: httpapi.Header{attributesHeader: "model=a/b;deadline_ms=5000;key=k"}})
 	if resp.Status != 200 || s.asked.Path != "/v1/models/a%2Fb:predict" || s.asked.Header["tidegate-key"] != "k" || s.deadline <= 0 || s.deadline > 5*time.Second {
 		t.Errorf("%d, asked %s with %v, deadline %v", resp.Status, s.asked.Path, s.asked.Header, s.deadline)
+	}
+}
+
+// TestAnswersSayWhoAnswered: of all headers, SageMaker passes on this one.
+func TestAnswersSayWhoAnswered(t *testing.T) {
+	s := &spy{header: httpapi.Header{"Tidegate-Model-Version": "7", "Tidegate-Model-Digest": "sha256:07", "Tidegate-Served-By": "endpoint-cuda", "Tidegate-Inference-Id": "i-1"}}
+	ask := func() string {
+		resp := New(s, Options{}).Serve(t.Context(), &httpapi.Request{Method: "POST", Path: "/invocations", Body: []byte(`{"instances":[]}`),
+			Header: httpapi.Header{attributesHeader: "model=m;trace=1-5759e988-bd86"}})
+		return resp.Header[answerHeader]
+	}
+	if got := ask(); got != "version=7;digest=sha256:07;served_by=endpoint-cuda;inference_id=i-1" || s.trace != "1-5759e988-bd86" {
+		t.Errorf("%q, trace %q", got, s.trace)
+	}
+	s.header = httpapi.Header{} // nobody was picked
+	if got := ask(); got != "" {
+		t.Errorf("%q", got)
 	}
 }
 
