@@ -248,6 +248,9 @@ func TestTheEndpointFailsUnderTraffic(t *testing.T) {
 		tr.turn()
 		trouble.begin()
 		time.Sleep(700 * time.Millisecond) // several times the pause of the breaker
+		for end := time.Now().Add(20 * time.Second); (sum("BreakerOpened") == opened || sum(trouble.count) == lost) && time.Now().Before(end); {
+			time.Sleep(50 * time.Millisecond) // on a machine that is busy
+		}
 		served, took := tr.turn()
 		c.mood.Store(nil)
 		if trouble.end != nil {

@@ -109,3 +109,11 @@ func (m *meddled) OpenVersion(ctx context.Context, key, version string, offset, 
 	}
 	return m.Memory.OpenVersion(ctx, key, version, offset, length)
 }
+
+// discarding is a registry's store that keeps no blobs.
+type discarding struct{ blob.Memory }
+
+func (d *discarding) PutStream(ctx context.Context, key string, r io.ReadSeeker, size int64, cond blob.Condition) (blob.Info, error) {
+	_, err := io.Copy(io.Discard, r)
+	return blob.Info{Key: key, Size: size}, err
+}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
-	"regexp"
 	"strings"
 	"time"
 
@@ -63,6 +62,20 @@ type BreakerSettings struct {
 // Remote says whether versions run outside of this process.
 func (b *Backend) Remote() bool { return b.Kind == URL || b.Kind == SageMaker }
 
+// Name tells backends apart for people and in evidence: "lambda", the URL, or
+// "sagemaker:<endpoint>[/<component>]".
+func (b *Backend) Name() string {
+	switch {
+	case b.Kind == URL:
+		return b.URL
+	case b.Kind == SageMaker && b.Component != "":
+		return "sagemaker:" + b.Endpoint + "/" + b.Component
+	case b.Kind == SageMaker:
+		return "sagemaker:" + b.Endpoint
+	}
+	return string(b.Kind)
+}
+
 // DefaultBackend is this process.
 func DefaultBackend() Backend {
 	return Backend{Kind: Lambda, Identity: ByDigest, Fallback: true, Share: 0.6, Retries: 1,
@@ -117,8 +130,19 @@ func ParseBackend(raw []byte) (Backend, error) {
 	}, nil
 }
 
-// name is what SageMaker takes as the name of an endpoint or an inference component.
-var name = regexp.MustCompile(`^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$`)
+// named says whether SageMaker takes text as the name of an endpoint or an inference
+// component. A loop, since patterns are compiled before the first answer.
+func named(text string) bool {
+	if len(text) == 0 || len(text) > 63 || text[0] == '-' || text[len(text)-1] == '-' {
+		return false
+	}
+	for i := range len(text) {
+		if c := text[i]; c != '-' && (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'z') {
+			return false
+		}
+	}
+	return true
+}
 
 // target checks what only some kinds have.
 func (d *document) target() (bad []fault.Violation) {
@@ -129,10 +153,10 @@ func (d *document) target() (bad []fault.Violation) {
 			refuse("url", problem)
 		}
 	case SageMaker:
-		if !name.MatchString(d.Endpoint) {
+		if !named(d.Endpoint) {
 			refuse("endpoint", "must be the name of a SageMaker endpoint: 1 to 63 letters, digits and hyphens")
 		}
-		if d.Component != "" && !name.MatchString(d.Component) {
+		if d.Component != "" && !named(d.Component) {
 			refuse("component", "must be the name of an inference component: 1 to 63 letters, digits and hyphens")
 		}
 	case Lambda:

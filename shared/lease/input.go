@@ -70,6 +70,7 @@ type Out struct {
 	TakenOver string        `json:"taken_over,omitempty"` // acquired: from whom
 	Attempt   int           `json:"attempt,omitempty"`    // of the trigger, 1 for the first
 	Gates     []gate.Result `json:"gates,omitempty"`      // debounced: why
+	Reason    string        `json:"reason,omitempty"`     // debounced: the same in words
 }
 
 var machinePattern = regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)

@@ -3,6 +3,7 @@ package lease
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tidegate/tidegate/shared/fault"
@@ -95,7 +96,7 @@ func (k *Keeper) acquire(ctx context.Context, in *In, out *Out, now time.Time) e
 
 // grant says what becomes of a lease when in asks for it; nil leaves it.
 func (k *Keeper) grant(l *Lease, in *In, out *Out, debounce Debounce, now time.Time) any {
-	out.Status, out.Holder, out.Gates = Acquired, "", nil // of an earlier try
+	out.Status, out.Holder, out.Gates, out.Reason = Acquired, "", nil, "" // of an earlier try
 	expires := now.Add(time.Duration(in.Seconds)*time.Second + grace)
 	if l.Holder == in.Holder && l.Trigger == out.Run { // repeated
 		out.Epoch, out.ExpiresAt = l.Epoch, &l.ExpiresAt
@@ -113,13 +114,16 @@ func (k *Keeper) grant(l *Lease, in *In, out *Out, debounce Debounce, now time.T
 	// A run that began and was stopped goes on: what let it begin is not asked again.
 	begun := slices.ContainsFunc(l.Runs, func(r Run) bool { return r.Trigger == out.Run })
 	if !begun && in.Source != SourcePerson {
+		var reasons []string
 		for _, g := range debounce.decide(l, in.Machine, now) {
 			if g.Answer != gate.Yes {
 				out.Status = Refrained
+				reasons = append(reasons, g.Reason)
 			}
 			out.Gates = append(out.Gates, g)
 		}
 		if out.Status == Refrained {
+			out.Reason = strings.Join(reasons, "; ")
 			return next()
 		}
 		out.Gates = nil

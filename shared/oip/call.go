@@ -14,10 +14,11 @@ type Call struct {
 	ID     string
 	Inputs []tensor.Tensor
 	Want   []string // outputs asked for; nil = all
+	Text   bool     // JSON both ways instead of binary tensors
 }
 
 // AppendCall appends the body of a request to dst, with inputs as binary tensors,
-// and asks for binary outputs. Texts that are missing have no binary form: such an
+// and asks for binary outputs, unless c says Text. Texts that are missing have no binary form: such an
 // input goes as JSON, with null. jsonLength is as for [AppendAnswer].
 func AppendCall(dst []byte, c *Call) (body []byte, jsonLength int) {
 	start, raw := len(dst), false
@@ -25,15 +26,23 @@ func AppendCall(dst []byte, c *Call) (body []byte, jsonLength int) {
 	if c.ID != "" {
 		dst = append(wire.AppendString(append(dst, `"id":`...), c.ID), ',')
 	}
-	dst = append(dst, `"parameters":{"binary_data_output":true},"inputs":[`...)
+	if !c.Text {
+		dst = append(dst, `"parameters":{"binary_data_output":true},`...)
+	}
+	dst = append(dst, `"inputs":[`...)
 	for i := range c.Inputs {
 		t := &c.Inputs[i]
 		if i > 0 {
 			dst = append(dst, ',')
 		}
 		dst = appendHead(dst, t)
-		if len(t.Missing) > 0 {
-			dst = appendTexts(append(dst, `,"data":`...), t)
+		if c.Text || len(t.Missing) > 0 {
+			dst = append(dst, `,"data":`...)
+			if len(t.Missing) > 0 {
+				dst = appendTexts(dst, t)
+			} else {
+				dst = AppendData(dst, t, 0, t.Len())
+			}
 			dst = append(dst, '}')
 			continue
 		}
@@ -50,7 +59,10 @@ func AppendCall(dst []byte, c *Call) (body []byte, jsonLength int) {
 			dst = append(dst, ',')
 		}
 		dst = wire.AppendString(append(dst, `{"name":`...), name)
-		dst = append(dst, `,"parameters":{"binary_data":true}}`...)
+		if !c.Text {
+			dst = append(dst, `,"parameters":{"binary_data":true}`...)
+		}
+		dst = append(dst, '}')
 	}
 	if len(c.Want) > 0 {
 		dst = append(dst, ']')

@@ -31,6 +31,22 @@ func TestCallsArriveAsTheyWere(t *testing.T) {
 	}
 }
 
+func TestCallsAsText(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 8))
+	for range 20 {
+		c := Call{Inputs: samples(r), Want: []string{"y"}, Text: true}
+		body, n := AppendCall(nil, &c)
+		var d Decoder
+		req, err := d.Decode(body, n)
+		if err != nil || n != AllJSON {
+			t.Fatalf("%d, %v", n, err)
+		}
+		if diff := cmp.Diff(c.Inputs, req.Inputs, cmpopts.EquateEmpty(), cmpopts.EquateNaNs()); diff != "" || req.BinaryOutputs || req.WantsBinary("y") {
+			t.Fatal(diff)
+		}
+	}
+}
+
 // TestMissingTextsTravelAsNull: binary BYTES cannot say that a text is missing.
 func TestMissingTextsTravelAsNull(t *testing.T) {
 	text := tensor.Tensor{Name: "t", Datatype: tensor.Bytes, Shape: []int64{3}, Strings: []string{"", "b\"", ""}, Missing: []int{0}}

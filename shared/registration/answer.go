@@ -2,7 +2,6 @@ package registration
 
 import (
 	"math"
-	"slices"
 	"strconv"
 
 	"github.com/tidegate/tidegate/shared/fault"
@@ -29,15 +28,42 @@ type difference struct {
 
 // newLayout finds the columns of all outputs in the header of predictions.csv, which holds them and nothing else.
 func newLayout(sig schema.Signature, outputs []tensor.Tensor, rows int, header []string) ([]answer, error) {
-	if len(outputs) != len(sig.Outputs) {
-		return nil, fault.New(fault.Internal, "the runtime gave %d outputs, the signature has %d", len(outputs), len(sig.Outputs))
+	layout, err := named(sig, outputs, rows)
+	if err != nil {
+		return nil, err
 	}
 	at := map[string]int{}
 	for i, h := range header {
 		at[h] = i
 	}
-	var layout []answer
 	var faults []fault.Violation
+	for i := range layout {
+		for _, name := range layout[i].names {
+			field, ok := at[name]
+			if !ok {
+				faults = append(faults, fault.Violation{Path: predictionsFile, Problem: "has no column " + quoted(name) + " for output " + quoted(layout[i].name)})
+			}
+			delete(at, name)
+			layout[i].fields = append(layout[i].fields, field)
+		}
+	}
+	for _, h := range header {
+		if _, left := at[h]; left {
+			faults = append(faults, fault.Violation{Path: predictionsFile, Problem: "has a column " + quoted(h) + " that is no output of the model"})
+		}
+	}
+	if len(faults) > 0 {
+		return nil, fault.Invalid(faults...)
+	}
+	return layout, nil
+}
+
+// named are the outputs with the names of their columns.
+func named(sig schema.Signature, outputs []tensor.Tensor, rows int) ([]answer, error) {
+	if len(outputs) != len(sig.Outputs) {
+		return nil, fault.New(fault.Internal, "the runtime gave %d outputs, the signature has %d", len(outputs), len(sig.Outputs))
+	}
+	var layout []answer
 	for i, spec := range sig.Outputs {
 		if n := outputs[i].Len(); n < rows || n%rows != 0 || outputs[i].Rows() != int64(rows) && len(outputs[i].Shape) > 0 {
 			return nil, notByRow(spec.Name, n, rows)
@@ -47,24 +73,7 @@ func newLayout(sig schema.Signature, outputs []tensor.Tensor, rows int, header [
 		if err != nil {
 			return nil, err
 		}
-		a := answer{name: spec.Name, index: i, names: names}
-		for _, name := range names {
-			field, ok := at[name]
-			if !ok {
-				faults = append(faults, fault.Violation{Path: predictionsFile, Problem: "has no column " + quoted(name) + " for output " + quoted(spec.Name)})
-			}
-			delete(at, name)
-			a.fields = append(a.fields, field)
-		}
-		layout = append(layout, a)
-	}
-	for _, h := range header {
-		if _, left := at[h]; left {
-			faults = append(faults, fault.Violation{Path: predictionsFile, Problem: "has a column " + quoted(h) + " that is no output of the model"})
-		}
-	}
-	if len(faults) > 0 {
-		return nil, fault.Invalid(faults...)
+		layout = append(layout, answer{name: spec.Name, index: i, names: names, t: &outputs[i]})
 	}
 	return layout, nil
 }
@@ -152,12 +161,16 @@ func (a *answer) same(i int, text string) (same bool, problem string) {
 		want, err := strconv.ParseBool(text)
 		return t.Bools[i] == want, unless(err == nil, "is not true or false")
 	}
-	if signed := []tensor.Datatype{tensor.Int8, tensor.Int16, tensor.Int32, tensor.Int64}; slices.Contains(signed, t.Datatype) {
+	if signed(t.Datatype) {
 		want, err := strconv.ParseInt(text, 10, 64)
 		return signedAt(t, i) == want, unless(err == nil, "is not a whole number")
 	}
 	want, err := strconv.ParseUint(text, 10, 64)
 	return unsignedAt(t, i) == want, unless(err == nil, "is not a whole number")
+}
+
+func signed(d tensor.Datatype) bool {
+	return d == tensor.Int8 || d == tensor.Int16 || d == tensor.Int32 || d == tensor.Int64
 }
 
 func signedAt(t *tensor.Tensor, i int) int64 {

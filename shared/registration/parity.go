@@ -10,6 +10,7 @@ import (
 	"github.com/tidegate/tidegate/shared/inference"
 	"github.com/tidegate/tidegate/shared/registry"
 	"github.com/tidegate/tidegate/shared/schema"
+	"github.com/tidegate/tidegate/shared/tensor"
 )
 
 // parity scores the holdout again and compares with the trainer's predictions.
@@ -82,11 +83,17 @@ type place struct {
 
 func (p place) String() string { return fmt.Sprintf("output %s, row %d", quoted(p.column), p.row) }
 
+// answered are answers that ours are compared with: the trainer's, row by row.
+type answered interface {
+	columns() []string
+	next() ([]string, error) // io.EOF at the end
+}
+
 // comparison adds up what differs between our answers and the trainer's.
 type comparison struct {
 	sig         schema.Signature
 	tolerance   float64
-	predictions *records
+	predictions answered
 	layout      []answer // made at the first batch, when the widths of the outputs are known
 
 	rows      int
@@ -116,20 +123,25 @@ func (c *comparison) score(ctx context.Context, session inference.Session, in *f
 		return fault.Wrap(err, fault.FailedPrecondition, "the model cannot be run on the rows from %d of %s", c.rows+1, holdoutFile)
 	}
 	defer release()
+	return c.add(outputs, in.rows)
+}
+
+// add compares answers to so many rows with as many of predictions.
+func (c *comparison) add(outputs []tensor.Tensor, rows int) (err error) {
 	if c.layout == nil {
-		if c.layout, err = newLayout(c.sig, outputs, in.rows, c.predictions.header); err != nil {
+		if c.layout, err = newLayout(c.sig, outputs, rows, c.predictions.columns()); err != nil {
 			return err
 		}
 	}
 	for i := range c.layout {
-		if err := c.layout[i].bind(outputs, in.rows); err != nil {
+		if err := c.layout[i].bind(outputs, rows); err != nil {
 			return err
 		}
 	}
-	for row := range in.rows {
+	for row := range rows {
 		record, err := c.predictions.next()
 		if errors.Is(err, io.EOF) {
-			return fault.New(fault.InvalidArgument, "%s has %d rows, %s has more; both must hold the same rows in the same order", predictionsFile, c.predictions.row, holdoutFile)
+			return fault.New(fault.InvalidArgument, "%s has %d rows, %s has more; both must hold the same rows in the same order", predictionsFile, c.rows, holdoutFile)
 		}
 		if err != nil {
 			return err
@@ -210,22 +222,42 @@ func (c *comparison) tied(row int) bool {
 
 // result checks that both files end together and gives the verdict.
 func (c *comparison) result() (registry.Parity, error) {
-	if c.rows == 0 {
-		return registry.Parity{}, noRows()
-	}
-	if _, err := c.predictions.next(); err == nil {
-		return registry.Parity{}, fault.New(fault.InvalidArgument, "%s has %d rows, %s has more; both must hold the same rows in the same order", holdoutFile, c.rows, predictionsFile)
-	} else if !errors.Is(err, io.EOF) {
+	if err := c.ended(); err != nil {
 		return registry.Parity{}, err
 	}
-	p := registry.Parity{Checked: true, Rows: c.rows, MaxAbsDiff: c.max, Tolerance: c.tolerance}
+	p, differs := c.verdict(" of the holdout", "here", "by the trainer")
+	if differs == "" {
+		return p, nil
+	}
+	return p, fault.New(fault.FailedPrecondition, "%s; check that holdout and predictions belong to this model file and that all preprocessing is inside it", differs)
+}
+
+// ended refuses an end without rows, or before that of predictions.
+func (c *comparison) ended() error {
+	if c.rows == 0 {
+		return noRows()
+	}
+	_, err := c.predictions.next()
+	if err == nil {
+		return fault.New(fault.InvalidArgument, "%s has %d rows, %s has more; both must hold the same rows in the same order", holdoutFile, c.rows, predictionsFile)
+	}
+	if !errors.Is(err, io.EOF) {
+		return err
+	}
+	return nil
+}
+
+// verdict is what was found, and in words what differs by more than the tolerance, ""
+// if nothing does.
+func (c *comparison) verdict(of, here, there string) (p registry.Parity, differs string) {
+	p = registry.Parity{Checked: true, Rows: c.rows, MaxAbsDiff: c.max, Tolerance: c.tolerance}
 	if c.max > 0 {
 		p.Where = c.maxAt.String()
 	}
 	if c.differing == 0 {
-		return p, nil
+		return p, ""
 	}
-	text := fmt.Sprintf("%d of %d rows of the holdout are answered differently here than by the trainer (tolerance %g)", c.differing, c.rows, c.tolerance)
+	text := fmt.Sprintf("%d of %d rows%s are answered differently %s than %s (tolerance %g)", c.differing, c.rows, of, here, there, c.tolerance)
 	if c.unfit > 0 {
 		text += fmt.Sprintf("; %d answers are not finite, the first in %s", c.unfit, c.unfitAt)
 	}
@@ -235,7 +267,7 @@ func (c *comparison) result() (registry.Parity, error) {
 	if c.excess > 1 {
 		text += fmt.Sprintf("; the largest difference is %.3g, in %s", c.excessBy, c.excessAt)
 	}
-	return p, fault.New(fault.FailedPrecondition, "%s; check that holdout and predictions belong to this model file and that all preprocessing is inside it", text)
+	return p, text
 }
 
 func notMultiple(rows int) error {

@@ -22,6 +22,8 @@ type records struct {
 	guard  *recordGuard
 }
 
+func (rs *records) columns() []string { return rs.header }
+
 // newRecords reads the header of a CSV file. Its errors, and those of next, are InvalidArgument with the line.
 func newRecords(name string, r io.Reader) (*records, error) {
 	guard := &recordGuard{r: r}

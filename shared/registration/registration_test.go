@@ -286,3 +286,30 @@ func refuses(t testing.TB, name string, err error, kind fault.Kind, want string)
 		t.Errorf("%s: message %q does not say %q", name, text, want)
 	}
 }
+
+func TestATrainingRecordIsKept(t *testing.T) {
+	w := newWorld(t)
+	w.upload(t, "binary")
+	record := []byte(`{"v":1,"key":"sha256:ab","dataset":{"name":"flights","number":3,"digest":"sha256:cd"}}`)
+	w.put(t, folder+"training.json", record)
+	out, err := w.r.Run(t.Context(), in())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := w.reg.Manifest(t.Context(), "flights", out.Version)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kept bytes.Buffer
+	if err := json.Compact(&kept, m.Training); err != nil || kept.String() != string(record) || m.Dataset != "flights/3" {
+		t.Errorf("the manifest has %s of dataset %q", m.Training, m.Dataset)
+	}
+	if f, err := w.reg.ReadFile(t.Context(), &m, "training.json"); err != nil || !bytes.Equal(f, record) {
+		t.Errorf("the file is %s, %v", f, err)
+	}
+	for text, want := range map[string]string{`{}`: "", `[]`: "", `{"dataset":{"number":3}}`: ""} {
+		if got := datasetOf([]byte(text)); got != want {
+			t.Errorf("%s is of dataset %q", text, got)
+		}
+	}
+}

@@ -177,6 +177,36 @@ func TestWhatMayNotStart(t *testing.T) {
 	w.move(rollout.PromoteIn{Kind: registry.KindShadowStart, Version: v})
 }
 
+// TestParityOnTheBackend: evidence of it stands for the parity that registration did
+// not check, if it is of this version, of the backend in force and not too old.
+func TestParityOnTheBackend(t *testing.T) {
+	const backend = "https://gpu.example.org"
+	w := newWorld(t, "")
+	w.move(rollout.PromoteIn{Kind: registry.KindConfigure, Settings: json.RawMessage(`{"backend":{"kind":"url","url":"` + backend + `","fallback":false}}`)})
+	v := w.publish(inferencetest.Schema(), registry.Parity{Reason: "it does not fit the function"})
+	store := func(edit func(*registry.BackendParity)) string {
+		p := registry.BackendParity{Model: model, Version: w.refs[v], Backend: backend, Against: "trainer", Parity: registry.Parity{Checked: true, Rows: 10}, At: w.clock}
+		if edit != nil {
+			edit(&p)
+		}
+		digest, err := w.reg.PutBackendParity(t.Context(), p)
+		w.must(err)
+		return digest
+	}
+	start := func(parity ...string) rollout.PromoteIn {
+		return rollout.PromoteIn{Kind: registry.KindStart, Version: v, Evidence: append([]string{w.judge(v, string(comparison.Start), nil)}, parity...)}
+	}
+	w.refused(start(), "tidegate backend check gives evidence of it")
+	w.refused(start(store(func(p *registry.BackendParity) { p.Version = w.refs[1] })), "is of another version")
+	w.refused(start(store(func(p *registry.BackendParity) { p.Version.Digest = w.refs[1].Digest })), "is of another version")
+	w.refused(start(store(func(p *registry.BackendParity) { p.Backend = "https://other.example.org" })), "is of the backend https://other.example.org, and "+backend+" will serve")
+	w.refused(start(store(func(p *registry.BackendParity) { p.At = w.clock.Add(-30 * 24 * time.Hour) })), "check it again")
+	good := store(nil)
+	if out := w.move(start(good)); out.State.Last.Evidence[1] != good || len(out.State.Last.Waived) != 0 {
+		t.Errorf("%+v", out.State.Last)
+	}
+}
+
 func TestAPersonWaivesTheStartRule(t *testing.T) {
 	w := newWorld(t, steps)
 	out := w.move(rollout.PromoteIn{Kind: registry.KindStart, Version: 2, Waive: []string{rollout.WaiveEvidence}, Reason: "a fix that cannot wait"})

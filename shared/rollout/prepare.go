@@ -8,6 +8,7 @@ import (
 
 	"github.com/tidegate/tidegate/shared/evaluation/comparison"
 	"github.com/tidegate/tidegate/shared/fault"
+	"github.com/tidegate/tidegate/shared/inference"
 	"github.com/tidegate/tidegate/shared/registry"
 	"github.com/tidegate/tidegate/shared/schema"
 )
@@ -61,11 +62,9 @@ func (p *Promoter) enter(ctx context.Context, in *PromoteIn) (registry.Change, e
 	if in.Kind == registry.KindShadowStart {
 		return guarded(registry.StartShadow(v), stale, compatible), nil
 	}
-	parity := func(*registry.State, time.Time) error {
-		if m.Parity.Checked || in.waives(WaiveParity) {
-			return nil
-		}
-		return refuse("parity of version %d with its trainer was not checked (%s); a person may waive it with a reason", m.Version, m.Parity.Reason)
+	parity, err := p.parity(ctx, in, &m, settings, policy.EvidenceMaxAge())
+	if err != nil {
+		return registry.Change{}, err
 	}
 	c := claim{kind: in.Kind, decisions: []comparison.Action{comparison.Start}, model: in.Model, challenger: v, dataset: in.Dataset, maxAge: policy.EvidenceMaxAge()}
 	judged, err := p.judged(ctx, in, c)
@@ -77,6 +76,42 @@ func (p *Promoter) enter(ctx context.Context, in *PromoteIn) (registry.Change, e
 		return registry.Change{}, err
 	}
 	return guarded(registry.StartRollout(v, in.TransitionID, in.Actor, policy.Steps[0].Weight), stale, compatible, parity, judged, approved(v.Version)), nil
+}
+
+// parity is the check that the version answers as its trainer did: where it was
+// registered, or, with evidence, on the backend that will serve it.
+func (p *Promoter) parity(ctx context.Context, in *PromoteIn, m *registry.Manifest, settings registry.Settings, maxAge time.Duration) (check, error) {
+	if m.Parity.Checked || in.waives(WaiveParity) {
+		return nil, nil
+	}
+	backend, err := inference.ParseBackend(settings.Backend)
+	if err != nil {
+		return later(refuse("the backend in force is not valid (%s); configure the model again", fault.Public(err).Message))
+	}
+	found := "tidegate backend check gives evidence of it"
+	for _, digest := range in.Evidence {
+		e, err := p.Registry.BackendParity(ctx, digest)
+		if fault.Is(err, fault.FailedPrecondition) {
+			continue // a judgement, or another blob that is kept in the log
+		}
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case e.Model != m.Model || !same(e.Version, registry.Ref{Version: m.Version, Digest: m.Digest}):
+			found = "evidence " + digest + " is of another version"
+		case e.Backend != backend.Name():
+			found = "evidence " + digest + " is of the backend " + cut(e.Backend) + ", and " + cut(backend.Name()) + " will serve"
+		default:
+			return func(_ *registry.State, now time.Time) error {
+				if age := now.Sub(e.At); age > maxAge || age < -skew {
+					return refuse("parity of version %d on its backend was checked at %s, longer ago than evidence may be (evidence_max_age_seconds); check it again", m.Version, e.At.Format(time.RFC3339))
+				}
+				return nil
+			}, nil
+		}
+	}
+	return later(refuse("parity of version %d with its trainer was not checked (%s); %s, or a person may waive it with a reason", m.Version, m.Parity.Reason, found))
 }
 
 // compatible says what is in the way of v beside the champion.

@@ -117,7 +117,7 @@ func (x *scored) batch(ctx context.Context, batch []rows.Row, first int64) error
 		return err
 	}
 	if inputs, err = x.version.checker.CheckRows(inputs); err != nil {
-		return locate(err, first)
+		return rows.Locate(err, x.version.specs, int(first)+1)
 	}
 	outputs, release, err := x.version.session.Run(ctx, inputs, nil)
 	if err != nil {
@@ -172,39 +172,6 @@ func (x *scored) late(err error) error {
 		return err
 	}
 	return fault.Wrap(err, fault.DeadlineExceeded, "there was no time left after %d rows; make items of fewer rows, or give the function more memory (it brings processor time)", x.result.rows)
-}
-
-// locate names rows of the table where the checker names those of the batch.
-func locate(err error, first int64) error {
-	public := fault.Public(err)
-	if public.Kind != fault.InvalidArgument || len(public.Violations) == 0 {
-		return err
-	}
-	found := make([]fault.Violation, len(public.Violations))
-	for i, v := range public.Violations {
-		found[i] = fault.Violation{Path: rowPath(v.Path, first), Problem: v.Problem}
-	}
-	return fault.Invalid(found...)
-}
-
-// rowPath turns `instances[3].delay` into `row 1004, column "delay"`.
-func rowPath(path string, first int64) string {
-	rest, ok := strings.CutPrefix(path, "instances[")
-	if !ok {
-		return path
-	}
-	number, column, ok := strings.Cut(rest, "].")
-	if !ok {
-		return path
-	}
-	if number == "" {
-		return "column " + quoted(column)
-	}
-	n, err := strconv.ParseInt(number, 10, 64)
-	if err != nil {
-		return path
-	}
-	return "row " + strconv.FormatInt(first+n+1, 10) + ", column " + quoted(column)
 }
 
 // quoted shows a name of the caller's in a message, shortened.

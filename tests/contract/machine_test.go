@@ -51,7 +51,7 @@ type retrier struct {
 }
 
 // awsErrors are what AWS itself calls errors that pass. States.ALL and States.TaskFailed are not among them: they repeat bugs.
-var awsErrors = regexp.MustCompile(`^(Lambda\.[A-Za-z]+|Sandbox\.Timedout|S3\.[A-Za-z]+|StepFunctions\.[A-Za-z]+|SageMaker\.[A-Za-z]+|States\.(Timeout|HeartbeatTimeout))$`)
+var awsErrors = regexp.MustCompile(`^(Lambda\.[A-Za-z]+|Sandbox\.Timedout|S3\.[A-Za-z]+|StepFunctions\.[A-Za-z]+|Sfn\.[A-Za-z]+|SageMaker\.[A-Za-z]+|EventBridge\.[A-Za-z]+|States\.(Timeout|HeartbeatTimeout))$`)
 
 var placeholder = regexp.MustCompile(`\$\{([A-Za-z0-9]*)\}`)
 
@@ -181,6 +181,13 @@ func (s *state) handling(at string, kinds map[string]bool, caught bool) []string
 		!slices.ContainsFunc(s.Catch, func(c branch) bool { return slices.Contains(c.ErrorEquals, "States.ALL") }) {
 		bad("needs a Catch of States.ALL")
 	}
+	for _, c := range s.Catch {
+		for _, name := range c.ErrorEquals {
+			if name != "States.ALL" && !kinds[name] && !awsErrors.MatchString(name) {
+				bad("catches %s, which is no kind of shared/fault and no error of AWS", name)
+			}
+		}
+	}
 	for _, r := range s.Retry {
 		if r.IntervalSeconds == 0 || r.MaxAttempts == nil {
 			bad("a Retry needs IntervalSeconds and MaxAttempts")
@@ -233,6 +240,7 @@ func TestMistakesInMachinesAreFound(t *testing.T) {
 		{`["Unavailable", "ResourceExhausted", "Aborted"]`, `["States.ALL"]`, "retries States.ALL"},
 		{`["Unavailable", "ResourceExhausted", "Aborted"]`, `["Unavailible"]`, "retries Unavailible"},
 		{`"Catch": [{"ErrorEquals": ["States.ALL"]`, `"Catch": [{"ErrorEquals": ["NotFound"]`, "needs a Catch"},
+		{`"Catch": [{"ErrorEquals": ["States.ALL"]`, `"Catch": [{"ErrorEquals": ["NotThere"]`, "catches NotThere"},
 	} {
 		edited := strings.Replace(string(text), c.old, c.new, 1)
 		if edited == string(text) {

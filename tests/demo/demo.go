@@ -34,6 +34,7 @@ type demo struct {
 	chapters          int
 	sent              []traffic.Sent   // April
 	asked             []flights.Flight // the flights that were asked about
+	programs          programs
 }
 
 // Facts are what was done, for programs; the story says the same in words.
@@ -65,6 +66,7 @@ type Facts struct {
 	} `json:"latency_ms"`
 	Drift      []Judged    `json:"drift"`
 	Evaluation []Evaluated `json:"evaluation"`
+	Endpoint   *Endpoint   `json:"endpoint,omitempty"`
 }
 
 func (d *demo) tell(ctx context.Context, file string) error {
@@ -98,6 +100,9 @@ func (d *demo) tell(ctx context.Context, file string) error {
 	}
 	if holds == nil {
 		holds = d.endpointWindow(ctx, &facts, &april)
+	}
+	if holds == nil {
+		holds = d.switchToEndpoint(ctx, reg, all, &facts)
 	}
 	if err := writeFacts(d.facts, facts); err != nil {
 		return errors.Join(holds, err)

@@ -3,7 +3,8 @@
 // champion, sends April through the prediction API and proves from what lies in S3
 // that every row was captured once with the answer that was given. Then it drops later
 // months, which drift, and lets April's labels come as they would have come: what
-// the early ones say, and what all of them say.
+// the early ones say, and what all of them say. In the end the model moves to a container
+// endpoint, which is killed under traffic.
 //
 //	demo -flights .local/data/flights.csv -out .local/demo.json
 //
@@ -49,6 +50,10 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	concurrency := flags.Int("concurrency", 4, "requests at once")
 	wait := flags.Bool("wait", true, "wait for the window of April's requests to close (at most five minutes) and judge it")
 	patience := flags.Duration("patience", 3*time.Minute, "how long no capture may land before the rest counts as missing")
+	var programs programs
+	flags.StringVar(&programs.endpoint, "endpoint", "", "functions/endpoint, built; without it its chapter is left out")
+	flags.StringVar(&programs.tidegate, "tidegate", "", "cmd/tidegate, built")
+	flags.StringVar(&programs.library, "library", "", "libonnxruntime.so, for the endpoint")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -58,7 +63,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	}
 	d := demo{
 		Stack: s, out: out, errs: errs, interactive: isTerminal(errs), root: *root, memo: *memo, facts: *facts,
-		singles: *singles, hundreds: *hundreds, concurrency: *concurrency, patience: *patience, wait: *wait,
+		singles: *singles, hundreds: *hundreds, concurrency: *concurrency, patience: *patience, wait: *wait, programs: programs,
 	}
 	return d.tell(ctx, *file)
 }

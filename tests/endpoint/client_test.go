@@ -23,14 +23,16 @@ const root = "../.."
 // process is a running server.
 type process struct {
 	cmd      *exec.Cmd
+	dir      string // of the models
 	web, rpc string
+	log      *strings.Builder
 }
 
-// build makes the program once for all tests.
-func build(t *testing.T) string {
+// build makes a program of the repository.
+func build(t *testing.T, folder string) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "endpoint")
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", path, "./functions/endpoint")
+	path := filepath.Join(t.TempDir(), filepath.Base(folder))
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", path, "./"+folder)
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
@@ -69,29 +71,43 @@ func start(t *testing.T, program string, models ...string) *process {
 	if library == "" {
 		t.Fatal("TIDEGATE_ONNXRUNTIME_LIB is not set: run scripts/test-endpoint")
 	}
-	p := &process{web: port(t), rpc: port(t)}
+	p := &process{dir: dir, web: port(t), rpc: port(t), log: new(strings.Builder)}
 	p.cmd = exec.Command(program, "serve")
 	p.cmd.Env = []string{"SAGEMAKER_BIND_TO_PORT=" + p.web, "TIDEGATE_PORT=1", "TIDEGATE_GRPC_PORT=" + p.rpc, "TIDEGATE_HOST=127.0.0.1", "TIDEGATE_MODEL_DIR=" + dir,
 		"TIDEGATE_ONNXRUNTIME_LIB=" + library, "TIDEGATE_REQUEST_LINES=false"}
-	var log strings.Builder
-	p.cmd.Stdout, p.cmd.Stderr = &log, &log
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	p.run(t)
 	t.Cleanup(func() {
 		if p.cmd.ProcessState == nil {
 			p.stop(t)
 		}
 		if t.Failed() {
-			t.Logf("the server's log:\n%s", log.String())
+			t.Logf("the server's log:\n%s", p.log.String())
 		}
 	})
+	return p
+}
+
+// again starts the program that has ended once more, as it was.
+func (p *process) again(t *testing.T) {
+	t.Helper()
+	env := p.cmd.Env
+	p.cmd = exec.Command(p.cmd.Path, p.cmd.Args[1:]...)
+	p.cmd.Env = env
+	p.run(t)
+}
+
+// run starts the program and waits until it is ready.
+func (p *process) run(t *testing.T) {
+	t.Helper()
+	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
 	for deadline := time.Now().Add(30 * time.Second); p.ping() != 200; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("no answer to /ping within 30 s")
 		}
 	}
-	return p
 }
 
 // ping is the status of /ping within the two seconds that SageMaker waits, 0 without an answer.
@@ -150,7 +166,7 @@ func python(t *testing.T, script string, args ...string) {
 }
 
 func TestPublicClients(t *testing.T) {
-	p := start(t, build(t), "affine", "mixed")
+	p := start(t, build(t, "functions/endpoint"), "affine", "mixed")
 	t.Run("triton over HTTP", func(t *testing.T) {
 		python(t, filepath.Join("..", "local", "clients", "triton.py"), "127.0.0.1:"+p.web, "affine", "mixed")
 	})
@@ -167,7 +183,7 @@ func TestPublicClients(t *testing.T) {
 }
 
 func TestTheCommandLine(t *testing.T) {
-	program := build(t)
+	program := build(t, "functions/endpoint")
 	for _, args := range [][]string{{"train"}, {"serve", "now"}} {
 		out, err := exec.Command(program, args...).CombinedOutput()
 		if err == nil || !strings.Contains(string(out), "neither serve nor health") {

@@ -99,6 +99,7 @@ type answer struct {
 // traffic is requests with sticky keys, whose labels are posted as they are known.
 type traffic struct {
 	model   string
+	request func(*rand.Rand) (body string, label int)
 	mu      sync.Mutex
 	answers []answer
 	labels  []map[string]any
@@ -107,11 +108,20 @@ type traffic struct {
 	running sync.WaitGroup
 }
 
-// drive sends requests until the test ends or stops it: the label is 1 with probability x1.
-func drive(t *testing.T, model string, keys int) *traffic {
+// ofThree is a request of the input x with three values: the label is 1 with probability x1.
+func ofThree(rng *rand.Rand) (body string, label int) {
+	x0, x1 := rng.Float64(), rng.Float64()
+	if rng.Float64() < x1 {
+		label = 1
+	}
+	return fmt.Sprintf(`{"inputs":[{"name":"x","shape":[1,3],"datatype":"FP32","data":[%g,%g,0]}]}`, x0, x1), label
+}
+
+// drive sends requests until the test ends or stops it.
+func drive(t *testing.T, model string, keys int, request func(*rand.Rand) (string, int)) *traffic {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	f := &traffic{model: model}
+	f := &traffic{model: model, request: request}
 	f.stop = func() { cancel(); f.running.Wait() }
 	t.Cleanup(f.stop)
 	for worker := range 3 {
@@ -135,12 +145,7 @@ func drive(t *testing.T, model string, keys int) *traffic {
 }
 
 func (f *traffic) send(ctx context.Context, rng *rand.Rand, key string) {
-	x0, x1 := rng.Float64(), rng.Float64()
-	label := 0
-	if rng.Float64() < x1 {
-		label = 1
-	}
-	body := fmt.Sprintf(`{"inputs":[{"name":"x","shape":[1,3],"datatype":"FP32","data":[%g,%g,0]}]}`, x0, x1)
+	body, label := f.request(rng)
 	at := time.Now()
 	res, text, err := local.Call(ctx, http.MethodPost, "/v2/models/"+f.model+"/infer", map[string]string{"Tidegate-Key": key}, []byte(body))
 	if ctx.Err() != nil {
@@ -305,7 +310,7 @@ func TestRollout(t *testing.T) {
 	}
 	better, broken := registered(t, model, linear(t, 0, 0, 1)), registered(t, model, linear(t, 1, 0, -1))
 	configure(t, model, rolloutSettings("start"))
-	f := drive(t, model, 600)
+	f := drive(t, model, 600, ofThree)
 
 	var first led
 	document(t, &first, "rollout", "start", model, fmt.Sprint(better), "--waive", "evidence,parity", "--reason", "the test knows that it is better")
@@ -443,7 +448,7 @@ func TestPersonLeadsTheMachine(t *testing.T) {
 	}
 	version := registered(t, model, linear(t, 0, 0, 1))
 	configure(t, model, rolloutSettings("none"))
-	drive(t, model, 100)
+	drive(t, model, 100, ofThree)
 	var l led
 	document(t, &l, "rollout", "start", model, fmt.Sprint(version), "--waive", "evidence,parity", "--reason", "a test")
 	waitFor(ctx, t, model, "start", func(s state) bool { return s.Rollout != nil })

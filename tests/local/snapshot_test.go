@@ -1,6 +1,7 @@
 package local
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +14,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/oklog/ulid/v2"
 
+	tidegates3 "github.com/tidegate/tidegate/shared/blob/s3"
+	"github.com/tidegate/tidegate/shared/registry"
+	"github.com/tidegate/tidegate/shared/training"
 	"github.com/tidegate/tidegate/tests/local/stack"
 )
 
@@ -37,7 +41,8 @@ func lateMonth(m, rows int) string {
 // the train function trains, its files are adopted and registered, both versions score the holdout, and the training
 // is repeated.
 func TestARetrainingsSteps(t *testing.T) {
-	const model, months = "steps", 5
+	const months = 5
+	model := "steps-" + strings.ToLower(ulid.Make().String())
 	schemaURI, err := local.Upload(t.Context(), "uploads/"+ulid.Make().String()+"/schema.json", []byte(lateSchema))
 	if err != nil {
 		t.Fatal(err)
@@ -116,6 +121,38 @@ func TestARetrainingsSteps(t *testing.T) {
 		t.Errorf("trains because %q, want %q", changed.Why, want)
 	}
 	t.Logf("after a change: %q", changed.Why)
+
+	repeatTraining(t, model, 2, described.Code)
+}
+
+// repeatTraining trains a version once more from what is pinned, and holds the result to it.
+func repeatTraining(t *testing.T, model string, version int, code string) {
+	t.Helper()
+	bucket := local.Outputs["RegistryBucketName"]
+	store := tidegates3.New(local.S3(), bucket)
+	reg := registry.New(store, registry.Options{})
+	recipe, err := training.FindRecipe(t.Context(), reg, model, version, code)
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := "uploads/" + ulid.Make().String() + "/"
+	payload, err := recipe.Payload(bucket, "s3://"+bucket+"/"+folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	call(t, "train", payload, nil)
+	files := func(ctx context.Context, name string) (io.ReadCloser, error) {
+		body, _, err := store.Open(ctx, folder+name, 0, -1)
+		return body, err
+	}
+	report, err := recipe.Compare(t.Context(), reg, files, training.DefaultPolicy().Replay)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if report.Verdict != training.Equal || !report.SameModel || report.Rows != 600 || len(report.Metrics) == 0 {
+		t.Errorf("%+v", report)
+	}
+	t.Logf("repeated: %s, the same model %v, %d rows, %d metrics", report.Verdict, report.SameModel, report.Rows, len(report.Metrics))
 }
 
 type snapshotAnswer struct {

@@ -5,7 +5,10 @@
 // It knows neither the registry nor CloudFormation (see cmd/tidegate/stack), and
 // it is no general HTTP client: it retries exactly the answers that say that
 // nothing was computed (429 and 503), so that a retry cannot make a second
-// prediction.
+// prediction. A client with patience ([WithPatience]) also outlasts a server that
+// goes away, at the price that a prediction may be made twice.
+//
+// The same client talks to any server of the protocol, see [WithAnyServer].
 //
 //	c, err := endpoint.New(stack.ApiEndpoint, signer.Sign)
 //	meta, err := c.Metadata(ctx, "flights")
@@ -32,8 +35,8 @@ import (
 const (
 	// DefaultTries is how often a request is sent at most.
 	DefaultTries = 6
-	// maxAnswer bounds what is read of an answer; Lambda's own limit is 6 MB.
-	maxAnswer = 16 << 20
+	// maxAnswer bounds what is read of an answer; Lambda's own limit is 6 MB, an endpoint's 32 MB unless it is set.
+	maxAnswer = 64 << 20
 	// requestTimeout is above HTTP API's own 30 s, so that its 504 arrives.
 	requestTimeout = 40 * time.Second
 )
@@ -48,7 +51,10 @@ type Client struct {
 	http      *http.Client
 	authorize Authorizer
 	tries     int
+	patience  time.Duration // how long a server that is busy or away is asked again, instead of tries
+	foreign   bool          // the server need not be a Tidegate API
 	sleep     func(ctx context.Context, d time.Duration) error
+	now       func() time.Time
 }
 
 // Option changes a client.
@@ -59,6 +65,16 @@ func WithHTTP(h *http.Client) Option { return func(c *Client) { c.http = h } }
 
 // WithTries sets how often a request is sent at most.
 func WithTries(n int) Option { return func(c *Client) { c.tries = max(n, 1) } }
+
+// WithPatience asks a server that is busy or away (429, 502, 503, no connection)
+// again for so long from the first try on, however many tries that takes.
+func WithPatience(d time.Duration) Option { return func(c *Client) { c.patience = d } }
+
+// WithAnyServer accepts answers of any server of the Open Inference Protocol,
+// which carry no inference id, and waits for one for so long.
+func WithAnyServer(timeout time.Duration) Option {
+	return func(c *Client) { c.foreign, c.http.Timeout = true, timeout }
+}
 
 // WithSleep replaces waiting between tries, for tests.
 func WithSleep(sleep func(context.Context, time.Duration) error) Option {
@@ -71,7 +87,7 @@ func New(base string, authorize Authorizer, options ...Option) (*Client, error) 
 	if err != nil || u.Scheme == "" || u.Host == "" {
 		return nil, fault.New(fault.InvalidArgument, "the endpoint %q is not a URL such as https://host", base)
 	}
-	c := &Client{base: u, authorize: authorize, tries: DefaultTries, sleep: pause.For,
+	c := &Client{base: u, authorize: authorize, tries: DefaultTries, sleep: pause.For, now: time.Now,
 		http: &http.Client{Timeout: requestTimeout, Transport: transport()}}
 	for _, o := range options {
 		o(c)
@@ -104,26 +120,40 @@ type Answer struct {
 }
 
 // Do sends call, again after 429 and 503 as long as tries are left, honouring
-// Retry-After. An answer that is not 2xx is a fault of the kind that its status
-// stands for.
+// Retry-After; with patience also when the server is away. An answer that is not
+// 2xx is a fault of the kind that its status stands for.
 func (c *Client) Do(ctx context.Context, call Call) (Answer, error) {
-	start := time.Now()
+	start := c.now()
 	for try := 1; ; try++ {
 		resp, body, err := c.once(ctx, call)
-		if err != nil {
+		if err == nil && resp.StatusCode/100 == 2 {
+			return Answer{Header: resp.Header, Body: body, Latency: c.now().Sub(start), Tries: try}, nil
+		}
+		var asked time.Duration
+		if err == nil {
+			refused := statusFault(resp, body)
+			err, asked = refused, refused.RetryAfter
+		}
+		wait := backoff(try, asked)
+		if !c.again(ctx, resp, err, try, c.now().Sub(start)+wait) || c.sleep(ctx, wait) != nil {
 			return Answer{}, err
 		}
-		if resp.StatusCode/100 == 2 {
-			return Answer{Header: resp.Header, Body: body, Latency: time.Since(start), Tries: try}, nil
-		}
-		refused := statusFault(resp, body)
-		if (resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode != http.StatusServiceUnavailable) || try >= c.tries {
-			return Answer{}, refused
-		}
-		if err := c.sleep(ctx, backoff(try, refused.RetryAfter)); err != nil {
-			return Answer{}, refused
-		}
 	}
+}
+
+// again says whether a refused call is sent once more, which would be when it has
+// taken so long. resp is nil if there was no answer.
+func (c *Client) again(ctx context.Context, resp *http.Response, err error, try int, took time.Duration) bool {
+	if c.patience > 0 {
+		away := resp == nil && fault.Is(err, fault.Unavailable) && ctx.Err() == nil || resp != nil && resp.StatusCode == http.StatusBadGateway
+		return (away || refusal(resp)) && took <= c.patience
+	}
+	return refusal(resp) && try < c.tries
+}
+
+// refusal is an answer that says that nothing was computed.
+func refusal(resp *http.Response) bool {
+	return resp != nil && (resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable)
 }
 
 func (c *Client) once(ctx context.Context, call Call) (*http.Response, []byte, error) {
@@ -145,6 +175,9 @@ func (c *Client) once(ctx context.Context, call Call) (*http.Response, []byte, e
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
 		return nil, nil, unreachable(ctx, err, c.base.Host)
+	}
+	if len(body) == maxAnswer {
+		return nil, nil, fault.New(fault.PayloadTooLarge, "the answer has more than %d bytes; send fewer rows at once", maxAnswer)
 	}
 	return resp, body, nil
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tidegate/tidegate/shared/fault"
+	"github.com/tidegate/tidegate/shared/oip"
 	"github.com/tidegate/tidegate/shared/tensor"
 )
 
@@ -19,6 +20,7 @@ const (
 	HeaderVersion     = "Tidegate-Model-Version"
 	HeaderSlot        = "Tidegate-Slot"
 	HeaderServedBy    = "Tidegate-Served-By"
+	HeaderDigest      = "Tidegate-Model-Digest"
 	HeaderKey         = "Tidegate-Key"
 	headerJSONLength  = "Inference-Header-Content-Length"
 )
@@ -78,6 +80,7 @@ type Inference struct {
 type Result struct {
 	ID       string // inference id: joins the capture and later the label
 	Version  int
+	Digest   string // of the version
 	Slot     string
 	ServedBy string
 	Latency  time.Duration
@@ -88,12 +91,9 @@ type Result struct {
 
 // Infer sends one request and decodes the answer's tensors.
 func (c *Client) Infer(ctx context.Context, in Inference) (Result, error) {
-	body, jsonLength, err := encodeInference(&in)
-	if err != nil {
-		return Result{}, err
-	}
+	body, jsonLength := in.encode()
 	header := http.Header{"Content-Type": {"application/json"}}
-	if in.Binary {
+	if jsonLength != oip.AllJSON {
 		header.Set("Content-Type", "application/octet-stream")
 		header.Set(headerJSONLength, strconv.Itoa(jsonLength))
 	}
@@ -104,11 +104,15 @@ func (c *Client) Infer(ctx context.Context, in Inference) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	result, err := resultOf(answer)
+	result, err := c.resultOf(answer)
 	if err != nil {
 		return result, err
 	}
-	result.Outputs, err = decodeInference(answer.Header.Get(headerJSONLength), answer.Body)
+	decoded, err := DecodeAnswer(answer.Header.Get(headerJSONLength), answer.Body)
+	result.Outputs = decoded.Outputs
+	if result.Version == 0 { // another server says it there
+		result.Version = decoded.Version
+	}
 	return result, err
 }
 
@@ -134,7 +138,7 @@ func (c *Client) PredictRows(ctx context.Context, in Rows) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	result, err := resultOf(answer)
+	result, err := c.resultOf(answer)
 	if err != nil {
 		return result, err
 	}
@@ -151,10 +155,10 @@ func (c *Client) PredictRows(ctx context.Context, in Rows) (Result, error) {
 	return result, nil
 }
 
-func resultOf(a Answer) (Result, error) {
-	r := Result{ID: a.Header.Get(HeaderInferenceID), Slot: a.Header.Get(HeaderSlot), ServedBy: a.Header.Get(HeaderServedBy),
+func (c *Client) resultOf(a Answer) (Result, error) {
+	r := Result{ID: a.Header.Get(HeaderInferenceID), Slot: a.Header.Get(HeaderSlot), ServedBy: a.Header.Get(HeaderServedBy), Digest: a.Header.Get(HeaderDigest),
 		Latency: a.Latency, Tries: a.Tries}
-	if r.ID == "" {
+	if r.ID == "" && !c.foreign {
 		return r, fault.New(fault.Internal, "the answer has no header %s; is the endpoint a Tidegate API?", HeaderInferenceID)
 	}
 	if v := a.Header.Get(HeaderVersion); v != "" {

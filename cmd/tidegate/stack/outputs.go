@@ -31,6 +31,7 @@ type Outputs struct {
 	DriftFunctionName    string
 	DriftMachineArn      string
 	RolloutMachineArn    string `output:"optional"`
+	RetrainMachineArn    string `output:"optional"`
 }
 
 // Describer is the part of CloudFormation that discovery needs.

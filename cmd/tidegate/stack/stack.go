@@ -57,7 +57,7 @@ type Stack struct {
 	Registry blob.Store
 	Data     blob.Store
 	Lambda   Invoker
-	States   Starter
+	States   Machines
 	// Garbage is the registry's bucket as shared/garbage needs it; only tidegate gc uses it.
 	Garbage garbage.Bucket
 	// Bucket opens any other bucket, for sources that lie elsewhere.

@@ -239,3 +239,8 @@ def test_describe_says_what_would_train(bucket):
 def test_describe_is_alone(bucket, payload):
     with pytest.raises(fault.InvalidArgument, match="describe: must be true"):
         handler.handler(payload, Context())
+
+
+@pytest.mark.parametrize("model", ["f", "my_flights-2", "0_", "a" * 63])
+def test_models_are_named_as_the_registry_names_them(bucket, model):
+    assert handler.handler(PAYLOAD | {"model": model}, Context())["rows"]["holdout"] > 0

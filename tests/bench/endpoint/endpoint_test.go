@@ -139,3 +139,50 @@ func TestAServerThatDoesNotStart(t *testing.T) {
 		t.Error("started")
 	}
 }
+
+func TestTensorsByName(t *testing.T) {
+	m := &workload.Model{Name: "m", Rows: 1, Columns: []workload.Column{{Name: "a", Width: 2, Floats: []float32{15, 0.5}}, {Name: "b", Width: 1, Strings: []string{"x\"y"}}}}
+	if got, want := string(repeat(m, 2).byName()), `{"inputs":{"a":[[15.0,0.5],[15.0,0.5]],"b":[["x\"y"],["x\"y"]]}}`; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+// TestPeersAnswerWithTheSameModel, in whatever form.
+func TestPeersAnswerWithTheSameModel(t *testing.T) {
+	want := workload.Expected{Probabilities: []float32{0.25, 0.75}}
+	for body, ok := range map[string]bool{`{"p":[[0.25,0.75000003]]}`: true, `{"predictions":{"p":[{"0":0.25},0.75]}}`: true, `{"p":[0.25]}`: false, `no JSON`: false} {
+		if err := holds([]byte(body), want); (err == nil) != ok {
+			t.Errorf("%s: %v", body, err)
+		}
+	}
+}
+
+// TestTwoProgramsWriteOneReport: each keeps what the other has found.
+func TestTwoProgramsWriteOneReport(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "endpoint.json")
+	peers := func(rate float64) *peerReport {
+		return &peerReport{Loads: map[string]load{}, Versions: map[string]map[string]string{}, rounds: map[string][]load{
+			"fastapi": {{Rate: rate, P50: 1, P99: 40}}, "tidegate beside fastapi": {{Rate: 1000, P50: 1, P99: 10}}}}
+	}
+	own := newReport(1)
+	own.RSS = memory{1000, 100, 105}
+	for _, write := range []func(string) error{peers(500).write, own.write, peers(100).write} {
+		if err := write(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text, err := os.ReadFile(path)
+	var read report
+	if err != nil || json.Unmarshal(text, &read) != nil {
+		t.Fatalf("%s, %v", text, err)
+	}
+	want := map[string]float64{"rps16_vs_fastapi": 10, "p99_16_vs_fastapi": 0.25, "rss_growth_soak_ratio": 1.05}
+	for name, ratio := range want {
+		if math.Abs(read.Ratios[name]-ratio) > 1e-9 {
+			t.Errorf("%s is %v, want %v", name, read.Ratios[name], ratio)
+		}
+	}
+	if read.Peers == nil || read.Peers.Loads["fastapi"].Rate != 100 || len(read.Ratios) != len(want) {
+		t.Errorf("%s", text)
+	}
+}

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -29,6 +30,7 @@ type options struct {
 	during                        time.Duration
 	soak, swaps                   int
 	only                          string
+	peers, venvs                  string
 }
 
 func main() {
@@ -42,8 +44,18 @@ func main() {
 	flag.IntVar(&o.soak, "soak", 300_000, "requests of the soak")
 	flag.IntVar(&o.swaps, "swaps", 100, "changes of the model's version")
 	flag.StringVar(&o.only, "only", "", "only the loads whose name has this in it, e.g. heavy/grpc")
+	flag.StringVar(&o.peers, "peers", "", "compare with these other servers, e.g. fastapi,mlserver, and do nothing else")
+	flag.StringVar(&o.venvs, "venvs", ".local", "folder of the environments venv-peer-NAME")
 	flag.Parse()
-	if err := run(context.Background(), o); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	err := error(nil)
+	if o.peers != "" {
+		err = comparePeers(ctx, o, strings.Split(o.peers, ","))
+	} else {
+		err = run(ctx, o)
+	}
+	if err != nil {
 		log.Fatal(err)
 	}
 }

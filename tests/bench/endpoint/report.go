@@ -2,7 +2,9 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"slices"
@@ -26,6 +28,7 @@ type report struct {
 	RSS      memory                    `json:"rss"`       // over requests
 	Swaps    memory                    `json:"rss_swaps"` // over changes of version
 	Notes    []string                  `json:"notes"`
+	Peers    *peerReport               `json:"peers,omitempty"` // other servers; of the run of bench-peers before
 
 	rounds map[string]map[int][]load
 }
@@ -63,6 +66,14 @@ var bars = []figures.Bar{
 	{Name: "single_caller_p50_batching_on_vs_off", Bound: 1.3, Most: true},
 	{Name: "rss_growth_soak_ratio", Bound: 1.1, Most: true},
 	{Name: "rss_growth_swaps_ratio", Bound: 1.1, Most: true},
+	{Name: "rps16_vs_bentoml", Bound: 20},
+	{Name: "rps16_vs_mlserver", Bound: 10},
+	{Name: "rps16_vs_mlflow", Bound: 10},
+	{Name: "rps16_vs_fastapi", Bound: 5},
+	{Name: "p99_16_vs_bentoml", Bound: 1, Most: true},
+	{Name: "p99_16_vs_mlserver", Bound: 1, Most: true},
+	{Name: "p99_16_vs_mlflow", Bound: 1, Most: true},
+	{Name: "p99_16_vs_fastapi", Bound: 1, Most: true},
 }
 
 var notes = []string{
@@ -107,13 +118,19 @@ func (r *report) finish() {
 }
 
 func (r *report) write(path string) error {
-	r.finish()
-	text, err := json.MarshalIndent(r, "", "  ")
+	before, err := earlier(path)
 	if err != nil {
-		return fmt.Errorf("bench: report: %w", err)
+		return err
 	}
-	if err := os.WriteFile(path, append(text, '\n'), 0o600); err != nil {
-		return fmt.Errorf("bench: report: %w", err)
+	r.finish()
+	r.Peers = before.Peers
+	for name, s := range before.Spreads {
+		if isPeers(name) {
+			r.Spreads[name], r.Ratios[name] = s, s.Median
+		}
+	}
+	if err := save(path, r); err != nil {
+		return err
 	}
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintf(w, "work\tcallers\trequests/s\tp50 µs\tp99 µs\t\n")
@@ -127,4 +144,32 @@ func (r *report) write(path string) error {
 	}
 	figures.PrintRatios(w, r.Spreads, bars)
 	return w.Flush()
+}
+
+// earlier is the report that is there; bench-endpoint and bench-peers write parts of
+// one file, and each keeps the other's.
+func earlier(path string) (*report, error) {
+	text, err := os.ReadFile(path) // #nosec G304 -- the benchmark's own file
+	if errors.Is(err, fs.ErrNotExist) {
+		return &report{V: 1, Ratios: map[string]float64{}, Spreads: map[string]figures.Spread{}}, nil
+	}
+	r := &report{}
+	if err == nil {
+		err = json.Unmarshal(text, r)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("bench: %s: %w; remove it", path, err)
+	}
+	return r, nil
+}
+
+func save(path string, r *report) error {
+	text, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return fmt.Errorf("bench: report: %w", err)
+	}
+	if err := os.WriteFile(path, append(text, '\n'), 0o600); err != nil {
+		return fmt.Errorf("bench: report: %w", err)
+	}
+	return nil
 }

@@ -3,9 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,6 +18,7 @@ type server struct {
 	cmd      *exec.Cmd
 	log      *os.File
 	web, rpc string
+	dir      string // of a peer, removed at its end
 }
 
 // startServer runs program with models from dir; env is added to its environment.
@@ -32,29 +31,33 @@ func startServer(ctx context.Context, program, library, dir string, env ...strin
 	if s.rpc, err = freePort(); err != nil {
 		return nil, err
 	}
-	if s.log, err = os.CreateTemp("", "endpoint-*.log"); err != nil {
-		return nil, err
-	}
 	s.cmd = exec.CommandContext(ctx, program, "serve") // #nosec G204
 	s.cmd.Env = append([]string{"TIDEGATE_HOST=127.0.0.1", "TIDEGATE_PORT=" + s.web, "TIDEGATE_GRPC_PORT=" + s.rpc, "TIDEGATE_MODEL_DIR=" + dir,
 		"TIDEGATE_ONNXRUNTIME_LIB=" + library, "TIDEGATE_REQUEST_LINES=false", "GOGC=400"}, env...) // GOGC as in the image
+	for _, name := range []string{"TIDEGATE_PROVIDER", "LD_LIBRARY_PATH"} { // for a run on a GPU
+		if value, set := os.LookupEnv(name); set {
+			s.cmd.Env = append(s.cmd.Env, name+"="+value)
+		}
+	}
+	return s, s.begin("/ping")
+}
+
+// begin starts the program and waits until path answers 200.
+func (s *server) begin(path string) (err error) {
+	if s.log, err = os.CreateTemp("", "endpoint-*.log"); err != nil {
+		return err
+	}
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
 	if err := s.cmd.Start(); err != nil {
-		return nil, err
+		return err
 	}
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
-		if resp, err := http.Get("http://127.0.0.1:" + s.web + "/ping"); err == nil {
-			_, _ = io.Copy(io.Discard, resp.Body)
-			_ = resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				return s, nil
-			}
-		}
+	for deadline := time.Now().Add(2 * time.Minute); !answers("http://127.0.0.1:" + s.web + path); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			text, _ := os.ReadFile(s.log.Name())
-			return nil, fmt.Errorf("endpoint: not ready after a minute:\n%s", text)
+			return fmt.Errorf("not ready after two minutes:\n%s", text)
 		}
 	}
+	return nil
 }
 
 func freePort() (string, error) {
@@ -78,6 +81,23 @@ func (s *server) stop() error {
 	}
 	return nil
 }
+
+// end kills a peer with all of its processes.
+func (s *server) end() {
+	if s.cmd.Process != nil {
+		_ = killGroup(s.cmd)
+		_ = s.cmd.Wait() // it was killed
+	}
+	if s.log != nil {
+		_ = os.Remove(s.log.Name())
+	}
+	_ = os.RemoveAll(s.dir)
+}
+
+// ownGroup gives the processes that cmd starts a group of their own.
+func ownGroup(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
+
+func killGroup(cmd *exec.Cmd) error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 
 // rss is the server's resident memory in bytes.
 func (s *server) rss() (int64, error) {

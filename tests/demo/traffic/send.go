@@ -21,12 +21,13 @@ type Answer struct {
 // Sent is one request that was sent and what came of it.
 type Sent struct {
 	Request
-	ID      string // inference id
-	Version int
-	Latency time.Duration // from the first try to the last byte
-	Tries   int
-	Answers []Answer // one per row
-	Err     error
+	ID       string // inference id
+	Version  int
+	ServedBy string
+	Latency  time.Duration // from the first try to the last byte
+	Tries    int
+	Answers  []Answer // one per row
+	Err      error
 }
 
 // Sender sends flights to one model.
@@ -78,7 +79,7 @@ func (s *Sender) one(ctx context.Context, r Request) Sent {
 			answers, err = fromTensors(result.Outputs, r.Rows)
 		}
 	}
-	return Sent{Request: r, ID: result.ID, Version: result.Version, Latency: result.Latency, Tries: result.Tries, Answers: answers, Err: err}
+	return Sent{Request: r, ID: result.ID, Version: result.Version, ServedBy: result.ServedBy, Latency: result.Latency, Tries: result.Tries, Answers: answers, Err: err}
 }
 
 // tensors has one tensor [N,1] per input column.

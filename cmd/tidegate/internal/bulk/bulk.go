@@ -1,11 +1,13 @@
 // Package bulk sends many rows through a prediction API: batches on their way at
-// once, results in the order of the rows.
+// once, results in the order of the rows, and an output that an interrupted run
+// goes on with.
 //
-// It is not a queue and keeps no state: the output, being in order, says how far a
-// run came, and a run that starts again skips that many rows.
+// It is not a queue. What it keeps is one small journal beside the output
+// (docs/formats/predictions.md).
 //
-// Invariant: Emit is called once per batch, in order, without gaps, from one
-// goroutine; memory is bounded by Concurrency batches waiting for their turn.
+// Invariants: Emit is called once per batch, in order, without gaps, from one
+// goroutine; an error says at which rows it is, and the rows before have been
+// emitted by then; memory is bounded by Concurrency batches waiting for their turn.
 package bulk
 
 import (
@@ -18,39 +20,41 @@ import (
 	"github.com/tidegate/tidegate/cmd/tidegate/endpoint"
 	"github.com/tidegate/tidegate/shared/fault"
 	"github.com/tidegate/tidegate/shared/rows"
+	"github.com/tidegate/tidegate/shared/tensor"
 )
 
 // Batch is some consecutive rows and what was answered.
 type Batch struct {
 	First  int // number of the first row, from 1
-	Rows   []rows.Row
+	Rows   int
 	Result endpoint.Result
 }
 
 // Job is one run. All fields are required but Skip.
 type Job struct {
 	Source      rows.Source
+	Specs       []rows.Spec
 	Skip        int // rows that were answered by an earlier run
-	BatchSize   int
+	Pace        *Pace
 	Concurrency int
-	Send        func(ctx context.Context, first int, batch []rows.Row) (endpoint.Result, error)
+	Send        func(ctx context.Context, inputs []tensor.Tensor) (endpoint.Result, error)
 	Emit        func(Batch) error
 }
 
-// pending is a batch on its way; done is closed once err and batch.Result are set.
+// pending is a batch on its way; done is closed once parts and err are set.
 type pending struct {
-	batch Batch
+	parts []Batch
 	err   error
 	done  chan struct{}
 }
 
 // Run sends every row and returns how many were emitted. It stops at the first
 // error: a refused batch, an unreadable row, a failing Emit, or the end of ctx;
-// batches before it have been emitted by then.
+// rows before it have been emitted by then.
 func (j *Job) Run(ctx context.Context) (emitted int, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	if err := j.skip(); err != nil {
+	if err := j.skip(ctx); err != nil {
 		return 0, err
 	}
 	queue := make(chan *pending, j.Concurrency)
@@ -62,14 +66,12 @@ func (j *Job) Run(ctx context.Context) (emitted int, err error) {
 	})
 	for p := range queue {
 		<-p.done
-		if p.err == nil {
-			p.err = j.Emit(p.batch)
-		}
-		if p.err != nil {
-			err = p.err
+		n, problem := j.emit(p)
+		emitted += n
+		if problem != nil {
+			err = problem
 			break
 		}
-		emitted += len(p.batch.Rows)
 	}
 	cancel()
 	for range queue { // lets the reader see the end of ctx and leave
@@ -81,8 +83,22 @@ func (j *Job) Run(ctx context.Context) (emitted int, err error) {
 	return emitted, err
 }
 
-func (j *Job) skip() error {
+// emit passes on what p has, which may be rows before an error.
+func (j *Job) emit(p *pending) (n int, err error) {
+	for _, b := range p.parts {
+		if err := j.Emit(b); err != nil {
+			return n, err
+		}
+		n += b.Rows
+	}
+	return n, p.err
+}
+
+func (j *Job) skip(ctx context.Context) error {
 	for n := range j.Skip {
+		if n%10_000 == 0 && ctx.Err() != nil {
+			return interrupted(ctx, j.Skip)
+		}
 		_, err := j.Source.Next()
 		if errors.Is(err, io.EOF) {
 			return fault.New(fault.InvalidArgument, "the input has %d rows, but the output holds the answers of %d; is it the output of another input?", n, j.Skip)
@@ -94,25 +110,27 @@ func (j *Job) skip() error {
 	return nil
 }
 
+func interrupted(ctx context.Context, row int) error {
+	return fault.Wrap(ctx.Err(), fault.Unavailable, "interrupted after row %d", row)
+}
+
 // read cuts batches and starts one goroutine each; queue and slots bound how many.
 func (j *Job) read(ctx context.Context, queue chan<- *pending, workers *sync.WaitGroup) error {
 	slots := make(chan struct{}, j.Concurrency)
 	first := j.Skip + 1
 	for {
+		select { // before the rows are cut, for the pace has changed by then
+		case <-ctx.Done():
+			return interrupted(ctx, first-1)
+		case slots <- struct{}{}:
+		}
 		batch, end := j.cut()
 		if len(batch) > 0 {
-			p := &pending{batch: Batch{First: first, Rows: batch}, done: make(chan struct{})}
-			select {
-			case <-ctx.Done():
-				return fault.Wrap(ctx.Err(), fault.Unavailable, "interrupted after row %d", first-1)
-			case slots <- struct{}{}:
-			}
+			p := &pending{done: make(chan struct{})}
+			at := first
 			workers.Go(func() {
 				defer func() { <-slots; close(p.done) }()
-				p.batch.Result, p.err = j.Send(ctx, p.batch.First, batch)
-				if p.err != nil {
-					p.err = fmt.Errorf("rows %d to %d: %w", p.batch.First, p.batch.First+len(batch)-1, p.err)
-				}
+				p.parts, p.err = j.send(ctx, at, batch)
 			})
 			queue <- p // the consumer drains it to the end, so this ends
 			first += len(batch)
@@ -127,8 +145,9 @@ func (j *Job) read(ctx context.Context, queue chan<- *pending, workers *sync.Wai
 }
 
 func (j *Job) cut() ([]rows.Row, error) {
-	batch := make([]rows.Row, 0, j.BatchSize)
-	for len(batch) < j.BatchSize {
+	size := j.Pace.Rows()
+	batch := make([]rows.Row, 0, size)
+	for len(batch) < size {
 		row, err := j.Source.Next()
 		if err != nil {
 			return batch, err
@@ -136,4 +155,76 @@ func (j *Job) cut() ([]rows.Row, error) {
 		batch = append(batch, row)
 	}
 	return batch, nil
+}
+
+// send asks for a batch, in halves when the server cannot take it as a whole. With
+// an error come the rows before the one at fault, as far as it can be told.
+func (j *Job) send(ctx context.Context, first int, batch []rows.Row) ([]Batch, error) {
+	if n := j.Pace.Rows(); !j.Pace.divides() && len(batch) != n {
+		return nil, fault.New(fault.InvalidArgument, "the model takes %d rows at a time, and there are only %d from row %d on", n, len(batch), first)
+	}
+	inputs, err := rows.Columns(j.Specs, batch, first)
+	if err != nil {
+		return nil, err
+	}
+	result, err := j.Send(ctx, inputs)
+	if err == nil {
+		err = whole(&result, len(batch))
+	}
+	if err == nil {
+		j.Pace.took(len(batch), &result)
+		return []Batch{{First: first, Rows: len(batch), Result: result}}, nil
+	}
+	if len(batch) == 1 || ctx.Err() != nil || !j.Pace.divides() || !divisible(err) {
+		return nil, j.located(err, first, len(batch))
+	}
+	half := (len(batch) + 1) / 2
+	parts, err := j.send(ctx, first, batch[:half])
+	if err != nil {
+		return parts, err
+	}
+	rest, err := j.send(ctx, first+half, batch[half:])
+	if err == nil {
+		j.Pace.refused(len(batch))
+	}
+	return append(parts, rest...), err
+}
+
+// divisible says whether fewer rows may do, or tell which row is at fault.
+func divisible(err error) bool {
+	switch fault.KindOf(err) {
+	case fault.PayloadTooLarge, fault.DeadlineExceeded, fault.Internal:
+		return true
+	case fault.InvalidArgument: // without a place it may as well be the size
+		return !rows.Located(err)
+	}
+	return false
+}
+
+// whole refuses an answer that does not have an entry for each row.
+func whole(r *endpoint.Result, n int) error {
+	if len(r.Outputs) == 0 {
+		return fault.New(fault.FailedPrecondition, "the answer has no outputs")
+	}
+	for i := range r.Outputs {
+		if t := &r.Outputs[i]; t.Rows() != int64(n) || t.Len()%n != 0 {
+			return fault.New(fault.FailedPrecondition, "output %q has %d rows where %d were sent: the model does not answer row by row", t.Name, t.Rows(), n)
+		}
+	}
+	return nil
+}
+
+// located names the rows of a batch in the message of err.
+func (j *Job) located(err error, first, n int) error {
+	err = rows.Locate(err, j.Specs, first)
+	where := fmt.Sprintf("rows %d to %d", first, first+n-1)
+	if n == 1 {
+		where = fmt.Sprintf("row %d", first)
+	}
+	message := err.Error()
+	var known *fault.Error
+	if errors.As(err, &known) {
+		message = known.Message
+	}
+	return fault.Wrap(err, fault.KindOf(err), "%s: %s", where, message)
 }

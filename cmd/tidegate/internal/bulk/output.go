@@ -1,190 +1,201 @@
 package bulk
 
 import (
-	"bytes"
-	"encoding/csv"
-	"encoding/json"
-	"fmt"
+	"errors"
 	"io"
-	"strconv"
+	"io/fs"
+	"os"
+	"time"
 
 	"github.com/tidegate/tidegate/shared/fault"
-	"github.com/tidegate/tidegate/shared/tensor"
 )
 
-// Writer writes one line per row: its number, the inference id that joins the
-// capture and later the label, the version that answered, and the outputs.
-type Writer struct {
-	format string // ndjson or csv
-	w      io.Writer
-	header bool // written, or there from an earlier run
+const (
+	// partSuffix is what the frames of a Parquet output are called until it is complete.
+	partSuffix = ".part"
+	// commitEvery is how often the journal is written: what a crash makes a run do again.
+	commitEvery = time.Second
+)
+
+// Options of an output.
+type Options struct {
+	Path     string
+	Identity Identity
+	// Journal is whether the run can be gone on with: not if its rows come from a stream.
+	Journal bool
+	// Restart begins anew, whatever is there.
+	Restart bool
+	// Single refuses answers of another version than that of the identity, or of the
+	// first answer if that has none.
+	Single bool
+	Now    func() time.Time
 }
 
-// NewWriter returns a writer of format ndjson or csv. resumed says that w continues a file that has rows.
-func NewWriter(w io.Writer, format string, resumed bool) (*Writer, error) {
-	if format != "ndjson" && format != "csv" {
-		return nil, fault.New(fault.InvalidArgument, "the output format must be ndjson or csv")
-	}
-	return &Writer{format: format, w: w, header: resumed}, nil
+// Output is a file of predictions and its journal. It belongs to one goroutine.
+type Output struct {
+	o       Options
+	journal Journal
+	file    *os.File // of the rows, or of frames
+	writer  *Writer
+	saved   time.Time
 }
 
-// Write writes the rows of b in one piece, so that an interrupt tears no line in two of them.
-func (w *Writer) Write(b Batch) error {
-	var buf bytes.Buffer
-	var err error
-	if w.format == "csv" {
-		err = w.csv(&buf, b)
-	} else {
-		err = ndjson(&buf, b)
+// OpenOutput begins an output, or goes on with that of an interrupted run.
+//
+// Errors: AlreadyExists, there is a file of another origin, or another run at work;
+// FailedPrecondition, the output is of other rows, of another model or version, or
+// damaged; InvalidArgument, the file cannot be opened.
+func OpenOutput(o Options) (*Output, error) {
+	out := &Output{o: o, journal: Journal{V: journalVersion, Identity: o.Identity}}
+	if !o.Restart {
+		if err := out.found(); err != nil || out.journal.Complete {
+			return out, err
+		}
 	}
+	path := o.Path
+	if o.Identity.Format == Parquet {
+		path += partSuffix
+	}
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644) // #nosec G302 -- predictions are read by others
+	if err != nil {
+		return nil, fault.Wrap(err, fault.InvalidArgument, "%s cannot be opened for writing; check the path", path)
+	}
+	out.file = file
+	if err := out.begin(path); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return out, nil
+}
+
+// found looks at what an earlier run has left.
+func (out *Output) found() error {
+	j, ok, err := ReadJournal(out.o.Path)
 	if err != nil {
 		return err
 	}
-	_, err = w.w.Write(buf.Bytes())
-	return fault.Wrap(err, fault.Unavailable, "the output cannot be written; is the disk full?")
-}
-
-func ndjson(buf *bytes.Buffer, b Batch) error {
-	for i := range b.Rows {
-		head, err := json.Marshal(map[string]any{"row": b.First + i, "id": b.id(i), "version": b.Result.Version})
-		if err != nil {
-			return err
+	if !ok {
+		info, err := os.Stat(out.o.Path)
+		if err == nil && info.Mode().IsRegular() && info.Size() > 0 {
+			return fault.New(fault.AlreadyExists, "%s is there already and has no journal of an interrupted run; --restart overwrites it", out.o.Path)
 		}
-		buf.Write(head[:len(head)-1])
-		for o := range b.Result.Outputs {
-			t := &b.Result.Outputs[o]
-			name, err := json.Marshal(t.Name)
-			if err != nil {
-				return err
-			}
-			buf.WriteString("," + string(name) + ":")
-			if err := cellsJSON(buf, t, i, len(b.Rows)); err != nil {
-				return err
-			}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fault.Wrap(err, fault.InvalidArgument, "%s cannot be read; check the path", out.o.Path)
 		}
-		buf.WriteString("}\n")
-	}
-	return nil
-}
-
-// cellsJSON writes row i of t: a value, or an array where a row has several.
-func cellsJSON(buf *bytes.Buffer, t *tensor.Tensor, i, n int) error {
-	width, err := widthOf(t, n)
-	if err != nil {
-		return err
-	}
-	if width == 1 && len(t.Shape) < 3 {
-		buf.WriteString(jsonCell(t, i))
 		return nil
 	}
-	buf.WriteByte('[')
-	for k := range width {
-		if k > 0 {
-			buf.WriteByte(',')
-		}
-		buf.WriteString(jsonCell(t, i*width+k))
+	if err := j.Fits(out.o.Identity, out.o.Path); err != nil {
+		return err
 	}
-	buf.WriteByte(']')
+	if j.Complete {
+		if _, err := os.Stat(out.o.Path); err != nil {
+			return fault.Wrap(err, fault.FailedPrecondition, "%s is complete by its journal, but cannot be read; --restart predicts all rows again", out.o.Path)
+		}
+	}
+	if j.Version == 0 {
+		j.Version = out.o.Identity.Version
+	}
+	out.journal = j
 	return nil
 }
 
-func (w *Writer) csv(buf *bytes.Buffer, b Batch) error {
-	c := csv.NewWriter(buf)
-	header := []string{"row", "id", "version"}
-	widths := make([]int, len(b.Result.Outputs))
-	for o := range b.Result.Outputs {
-		t := &b.Result.Outputs[o]
-		var err error
-		if widths[o], err = widthOf(t, len(b.Rows)); err != nil {
+// begin cuts off what the journal does not vouch for, and writes it first.
+func (out *Output) begin(path string) error {
+	if err := lock(out.file); err != nil {
+		return fault.Wrap(err, fault.AlreadyExists, "another run is writing %s; wait for it, or choose another output", path)
+	}
+	info, err := out.file.Stat()
+	if err == nil && info.Size() < out.journal.Bytes {
+		return fault.New(fault.FailedPrecondition, "%s is shorter than its journal says; --restart predicts all rows again", path)
+	}
+	if err == nil && info.Mode().IsRegular() {
+		err = out.file.Truncate(out.journal.Bytes)
+	}
+	if err == nil && out.journal.Bytes > 0 {
+		_, err = out.file.Seek(out.journal.Bytes, io.SeekStart)
+	}
+	if err != nil {
+		return fault.Wrap(err, fault.InvalidArgument, "%s cannot be written; check the path", path)
+	}
+	if out.writer, err = NewWriter(out.file, out.o.Identity.Format, out.journal.Rows > 0); err != nil {
+		return err
+	}
+	return out.save()
+}
+
+// Rows is how many rows are complete.
+func (out *Output) Rows() int { return out.journal.Rows }
+
+// Complete says that an earlier run has predicted every row.
+func (out *Output) Complete() bool { return out.journal.Complete }
+
+// Write appends the rows of b, the next ones.
+func (out *Output) Write(b Batch) error {
+	if out.o.Single {
+		if err := out.same(&b); err != nil {
 			return err
 		}
-		for k := range widths[o] {
-			name := t.Name
-			if widths[o] > 1 {
-				name += "_" + strconv.Itoa(k)
-			}
-			header = append(header, name)
-		}
 	}
-	if !w.header {
-		w.header = true
-		if err := c.Write(header); err != nil {
+	before := out.writer.bytes
+	if err := out.writer.Write(b); err != nil {
+		return err
+	}
+	out.journal.Rows += b.Rows
+	out.journal.Bytes += out.writer.bytes - before
+	if now := out.o.Now(); now.Sub(out.saved) >= commitEvery {
+		return out.save()
+	}
+	return nil
+}
+
+// same refuses an answer of another version than those before.
+func (out *Output) same(b *Batch) error {
+	v, digest := b.Result.Version, b.Result.Digest
+	switch j := &out.journal; {
+	case j.Version != 0 && v != j.Version:
+		return fault.New(fault.FailedPrecondition, "from row %d on version %d answers, before it was version %d; ask for one with --version-number, or begin anew with --restart", b.First, v, j.Version)
+	case j.Answered != "" && digest != j.Answered:
+		return fault.New(fault.FailedPrecondition, "from row %d on another model answers than before, though it is called version %d too; begin anew with --restart", b.First, v)
+	default:
+		j.Version, j.Answered = v, digest
+	}
+	return nil
+}
+
+// save makes the rows so far last, then says so in the journal.
+func (out *Output) save() error {
+	out.saved = out.o.Now()
+	if !out.o.Journal {
+		return nil
+	}
+	if err := out.file.Sync(); err != nil {
+		return fault.Wrap(err, fault.Unavailable, "the output cannot be written; is the disk full?")
+	}
+	out.journal.At = out.saved.UTC()
+	return out.journal.write(out.o.Path)
+}
+
+// Close ends the output. all says that every row is in it; otherwise a later run
+// can go on.
+func (out *Output) Close(all bool) (err error) {
+	if out.file == nil { // it was complete
+		return nil
+	}
+	defer func() {
+		if closing := out.file.Close(); err == nil {
+			err = fault.Wrap(closing, fault.Unavailable, "the output cannot be written; is the disk full?")
+		}
+		if err == nil && all && out.o.Identity.Format == Parquet {
+			err = os.Remove(out.o.Path + partSuffix)
+		}
+	}()
+	if err := out.save(); err != nil || !all {
+		return err
+	}
+	if out.o.Identity.Format == Parquet {
+		if err := out.assemble(); err != nil {
 			return err
 		}
 	}
-	for i := range b.Rows {
-		record := []string{strconv.Itoa(b.First + i), b.id(i), strconv.Itoa(b.Result.Version)}
-		for o := range b.Result.Outputs {
-			for k := range widths[o] {
-				record = append(record, text(&b.Result.Outputs[o], i*widths[o]+k))
-			}
-		}
-		if err := c.Write(record); err != nil {
-			return err
-		}
-	}
-	c.Flush()
-	return c.Error()
-}
-
-// id names row i of the batch as labels do (docs/formats/capture.md).
-func (b *Batch) id(i int) string {
-	if len(b.Rows) == 1 {
-		return b.Result.ID
-	}
-	return b.Result.ID + "#" + strconv.Itoa(i)
-}
-
-func widthOf(t *tensor.Tensor, n int) (int, error) {
-	if n == 0 || t.Rows() != int64(n) || t.Len()%n != 0 {
-		return 0, fault.New(fault.Internal, "output %q has %d rows where %d were sent", t.Name, t.Rows(), n)
-	}
-	return t.Len() / n, nil
-}
-
-// text writes element i with as many digits as it takes to read it back.
-func text(t *tensor.Tensor, i int) string {
-	switch t.Datatype {
-	case tensor.FP32:
-		return strconv.FormatFloat(float64(t.FP32s[i]), 'g', -1, 32)
-	case tensor.FP64:
-		return strconv.FormatFloat(t.FP64s[i], 'g', -1, 64)
-	case tensor.Bytes:
-		return t.Strings[i]
-	case tensor.Bool:
-		return strconv.FormatBool(t.Bools[i])
-	case tensor.Uint8:
-		return fmt.Sprint(t.U8s[i])
-	case tensor.Uint16, tensor.FP16:
-		return fmt.Sprint(t.U16s[i])
-	case tensor.Uint32:
-		return fmt.Sprint(t.U32s[i])
-	case tensor.Uint64:
-		return fmt.Sprint(t.U64s[i])
-	case tensor.Int8:
-		return fmt.Sprint(t.I8s[i])
-	case tensor.Int16:
-		return fmt.Sprint(t.I16s[i])
-	case tensor.Int32:
-		return fmt.Sprint(t.I32s[i])
-	case tensor.Int64:
-		return fmt.Sprint(t.I64s[i])
-	}
-	return ""
-}
-
-// jsonCell writes element i as JSON; NaN, which JSON does not have, is null.
-func jsonCell(t *tensor.Tensor, i int) string {
-	s := text(t, i)
-	switch {
-	case t.Datatype == tensor.Bytes:
-		quoted, err := json.Marshal(s)
-		if err != nil { // a string always encodes
-			return `""`
-		}
-		return string(quoted)
-	case s == "NaN" || s == "+Inf" || s == "-Inf":
-		return "null"
-	}
-	return s
+	out.journal.Complete = true
+	return out.save()
 }

@@ -141,7 +141,7 @@ func TestUsageErrorsAreOneLine(t *testing.T) {
 	for _, args := range [][]string{
 		{"promote"}, {"promote", "sum", "0"}, {"nonsense"}, {"status", "--nonsense"}, {"version", "register", "x.onnx"},
 		{"version", "register", "/does/not/exist", "--model", "m"}, {"version", "register", "s3://nokey", "--model", "m"},
-		{"predict", "sum", "r.csv", "--batch", "0"}, {"predict", "sum", "r.csv", "--concurrency", "0"}, {"predict", "sum", "r.csv", "--resume"},
+		{"predict", "sum", "r.csv", "--batch", "0"}, {"predict", "sum", "r.csv", "--concurrency", "0"}, {"predict", "sum", "r.csv", "--as", "parquet"}, {"predict", "sum", "r.csv", "--wait", "-1s"}, {"predict", "sum", "r.csv", "--as", "xml"},
 		{"predict", "sum", "r.unknown"}, {"predict", "nobody", "r.csv"}, {"predict", "sum", "r.csv", "--auth", "x"}, {"log", "sum", "--last", "-1"},
 		{"status", "NOT A NAME"},
 	} {
@@ -174,34 +174,55 @@ func TestALostAnswerIsRepeatedByItsID(t *testing.T) {
 	}
 }
 
-func TestPredictResumes(t *testing.T) {
+func TestPredictGoesOn(t *testing.T) {
 	c := newCloud(t)
-	rows := write(t, "rows.ndjson", strings.Repeat(`{"a":1,"b":2,"name":"x"}`+"\n", 25))
-	whole, part := filepath.Join(t.TempDir(), "whole.csv"), filepath.Join(t.TempDir(), "part.csv")
-	args := []string{"predict", "sum", rows, "--tensors-json", "--batch", "10", "-o"}
+	line := `{"a":1,"b":2,"name":"x"}` + "\n"
+	rows := write(t, "rows.ndjson", strings.Repeat(line, 25)+`{"a":1,"b":"two","name":"x"}`+"\n")
+	out := filepath.Join(t.TempDir(), "out.csv")
+	args := []string{"predict", "sum", rows, "--tensors-json", "--batch", "10", "-o", out}
 	c.busy = 1
-	if code, out, errs := c.run(append(args, whole)...); code != ExitOK || !strings.Contains(out, "25 rows") {
-		t.Fatal(code, out, errs)
+	code, _, errs := c.run(args...)
+	if code != ExitError || !strings.Contains(errs, "the answers of 20 rows are kept") || !strings.Contains(errs, `row 26, column "b" is not a number`) {
+		t.Fatal(code, errs)
 	}
-	want, err := os.ReadFile(whole)
-	if err != nil {
+	if code, _, errs = c.run(args...); code != ExitError || !strings.Contains(errs, "going on behind the 20 rows") {
+		t.Fatal(code, errs)
+	}
+	if err := os.WriteFile(rows, []byte(strings.Repeat(line, 25)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cut := strings.Index(string(want), "\n11,") + 5 // in the middle of row 11's line
-	if err := os.WriteFile(part, want[:cut], 0o600); err != nil {
-		t.Fatal(err)
+	if code, _, errs = c.run(args...); code != ExitError || !strings.Contains(errs, "the input has changed since the first 20 rows") {
+		t.Fatal(code, errs)
 	}
-	if code, out, errs := c.run(append(args, part, "--resume")...); code != ExitOK || !strings.Contains(out, "15 rows") {
-		t.Fatal(code, out, errs)
+	code, text, errs := c.run(append(args, "--restart")...)
+	if code != ExitOK || !strings.Contains(text, "25 rows") {
+		t.Fatal(code, text, errs)
 	}
-	got, err := os.ReadFile(part)
-	if err != nil {
-		t.Fatal(err)
+	if code, text, errs = c.run(args...); code != ExitOK || !strings.Contains(text, "has the answers of all 25 rows already") {
+		t.Fatal(code, text, errs)
 	}
-	// Ids differ: the second run cut its batches elsewhere.
-	ids := regexp.MustCompile(`id-\d+#\d+`)
-	if g, w := ids.ReplaceAllString(string(got), "id"), ids.ReplaceAllString(string(want), "id"); g != w {
-		t.Errorf("resumed:\n%s\nwhole:\n%s", g, w)
+	got, err := os.ReadFile(out)
+	if err != nil || strings.Count(string(got), "\n") != 26 || !strings.HasPrefix(string(got), "row,id,version,sum\n1,") {
+		t.Errorf("%v\n%s", err, got)
+	}
+}
+
+// TestPredictThroughABackend needs no stack.
+func TestPredictThroughABackend(t *testing.T) {
+	c := newCloud(t)
+	c.env.Open = nil
+	rows := write(t, "rows.csv", "name,b,a\nx,1,2\ny,10,20\n")
+	out := filepath.Join(t.TempDir(), "out.parquet")
+	if code, text, errs := c.run("predict", "sum", rows, "--tensors-json", "--backend", c.api.URL, "-o", out); code != ExitOK || !strings.Contains(text, "2 rows of sum answered") {
+		t.Fatal(code, text, errs)
+	}
+	if code, text, errs := c.run("predict", "sum", rows, "--tensors-json", "--backend", c.api.URL+"/"); code != ExitOK || strings.Count(text, "\n") != 2 {
+		t.Fatal(code, text, errs)
+	}
+	for url, want := range map[string]string{"nowhere": "is not a URL", "http://127.0.0.1:1": "cannot be reached"} {
+		if code, _, errs := c.run("predict", "sum", rows, "--backend", url, "--wait", "0s", "-o", out, "--restart"); code != ExitError || !strings.Contains(errs, want) {
+			t.Error(code, errs)
+		}
 	}
 }
 

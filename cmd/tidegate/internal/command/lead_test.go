@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -15,11 +16,36 @@ import (
 	"github.com/tidegate/tidegate/shared/registry"
 )
 
-// starts is Step Functions: of one name there is one execution.
+// starts is Step Functions: of one name there is one execution. The last one goes
+// through history, and ends as end says.
 type starts struct {
-	names  []string
-	inputs []string
-	fail   error
+	names   []string
+	inputs  []string
+	fail    error
+	history []types.HistoryEvent
+	end     sfn.DescribeExecutionOutput
+}
+
+func (s *starts) DescribeExecution(context.Context, *sfn.DescribeExecutionInput, ...func(*sfn.Options)) (*sfn.DescribeExecutionOutput, error) {
+	return &s.end, s.fail
+}
+
+// GetExecutionHistory gives two events a page, the newest first.
+func (s *starts) GetExecutionHistory(_ context.Context, in *sfn.GetExecutionHistoryInput, _ ...func(*sfn.Options)) (*sfn.GetExecutionHistoryOutput, error) {
+	left := len(s.history)
+	if in.NextToken != nil {
+		if err := json.Unmarshal([]byte(*in.NextToken), &left); err != nil {
+			return nil, err
+		}
+	}
+	out := new(sfn.GetExecutionHistoryOutput)
+	for ; left > 0 && len(out.Events) < 2; left-- {
+		out.Events = append(out.Events, s.history[left-1])
+	}
+	if left > 0 {
+		out.NextToken = aws.String(strconv.Itoa(left))
+	}
+	return out, s.fail
 }
 
 func (s *starts) StartExecution(_ context.Context, in *sfn.StartExecutionInput, _ ...func(*sfn.Options)) (*sfn.StartExecutionOutput, error) {
@@ -35,14 +61,15 @@ func (s *starts) StartExecution(_ context.Context, in *sfn.StartExecutionInput, 
 	return &sfn.StartExecutionOutput{ExecutionArn: aws.String(strings.Replace(*in.StateMachineArn, "stateMachine", "execution", 1) + ":" + *in.Name)}, nil
 }
 
-// withMachine is a cloud whose stack has the rollout machine.
+// withMachine is a cloud whose stack has the rollout and the retrain machine.
 func withMachine(t *testing.T) (*cloud, *starts) {
 	c, s := newCloud(t), &starts{}
 	open := c.env.Open
 	c.env.Open = func(ctx context.Context, o stack.Options) (*stack.Stack, error) {
 		st, err := open(ctx, o)
 		if err == nil {
-			st.RolloutMachineArn, st.States = "arn:aws:states:eu-west-1:123456789012:stateMachine:tidegate-rollout", s
+			st.RolloutMachineArn, st.RetrainMachineArn = "arn:aws:states:eu-west-1:123456789012:stateMachine:tidegate-rollout", "arn:aws:states:eu-west-1:123456789012:stateMachine:tidegate-retrain"
+			st.States = s
 		}
 		return st, err
 	}

@@ -99,7 +99,7 @@ Exit codes: 0 done, 1 something is wrong (doctor, drift, evaluate, compare, repl
 		a.rollbackCommand(), a.configureCommand(), a.predictCommand(), a.feedbackCommand(), a.proxyCommand(), a.doctorCommand(),
 		a.profileCommand(), a.driftCommand(), a.exportCommand(), a.evaluateCommand(), a.compareCommand())
 	root.AddCommand(a.rolloutCommand(), a.shadowCommand(), a.freezeCommand(), a.unfreezeCommand(), a.readmitCommand(), a.routeCommand(),
-		a.approvalsCommand(), a.gcCommand(), a.replayCommand(), a.decideCommand("approve"), a.decideCommand("reject"))
+		a.backendCommand(), a.approvalsCommand(), a.decideCommand("approve"), a.decideCommand("reject"), a.retrainCommand(), a.replayCommand(), a.gcCommand())
 	return root
 }
 
