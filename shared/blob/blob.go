@@ -3,7 +3,8 @@
 //
 // It is not a file system and has no rename, append or delete: everything in
 // Tidegate is either written once or moves by compare-and-swap, and lifecycle
-// rules remove what is old. Adapters: [Memory] here and S3 in blob/s3. The suite
+// rules remove what is old. What nothing refers to is removed by a person, through
+// shared/garbage, which has a port of its own. Adapters: [Memory] here and S3 in blob/s3. The suite
 // in blob/blobtest holds both to the same behaviour.
 //
 // A store answers with exactly these kinds of fault:

@@ -206,8 +206,25 @@ func (m *Memory) Versions(key string) []Object {
 	return slices.Clone(m.objects[key])
 }
 
-// Delete removes key and its versions; absent keys are no error. It is not part
-// of [Store]: nothing in Tidegate deletes, but tests of damage do.
+// DeleteVersion removes one version of key; an absent one is no error. It is not part
+// of [Store]: only shared/garbage deletes.
+func (m *Memory) DeleteVersion(ctx context.Context, key, id string) error {
+	if err := alive(ctx, key); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	kept := slices.DeleteFunc(slices.Clone(m.objects[key]), func(o Object) bool { return o.VersionID == id })
+	if len(kept) > 0 {
+		m.objects[key] = kept
+	}
+	m.mu.Unlock()
+	if len(kept) == 0 {
+		m.Delete(key)
+	}
+	return nil
+}
+
+// Delete removes key and its versions; absent keys are no error. It is for tests of damage.
 func (m *Memory) Delete(key string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -18,6 +18,10 @@ func TestMemoryConforms(t *testing.T) {
 	blobtest.Run(t, func(*testing.T) blob.Store { return new(blob.Memory) })
 }
 
+func TestMemoryRemovesVersions(t *testing.T) {
+	blobtest.RunVersions(t, func(*testing.T) blobtest.Versioned { return new(blob.Memory) })
+}
+
 // TestFaultlessWrapperConforms keeps the wrapper honest: without faults it changes nothing.
 func TestFaultlessWrapperConforms(t *testing.T) {
 	blobtest.Run(t, func(*testing.T) blob.Store { return blobtest.Faulty(new(blob.Memory), 1, blobtest.Faults{}) })

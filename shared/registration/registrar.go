@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"maps"
 	"os"
 	"slices"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/tidegate/tidegate/shared/fault"
 	"github.com/tidegate/tidegate/shared/modelfile"
 	"github.com/tidegate/tidegate/shared/profile"
+	"github.com/tidegate/tidegate/shared/provenance"
 	"github.com/tidegate/tidegate/shared/registry"
 	"github.com/tidegate/tidegate/shared/schema"
 )
@@ -54,6 +56,9 @@ func (r *Registrar) run(ctx context.Context, in In) (Out, error) {
 	at, err := locate(in.Source, r.Bucket)
 	if err != nil {
 		return Out{}, err
+	}
+	if in.Carried {
+		return r.carry(ctx, at, in, model, existing, known)
 	}
 	b, err := r.fetch(ctx, at)
 	if err != nil {
@@ -129,6 +134,7 @@ type candidate struct {
 	reference  []byte // likewise
 	parity     registry.Parity
 	metrics    map[string]float64
+	origin     *registry.Origin // of a carried version
 	warnings   []string
 }
 
@@ -233,19 +239,25 @@ func (r *Registrar) publish(ctx context.Context, b *bundle, c candidate, in In, 
 		return Out{}, err
 	}
 	m := registry.Manifest{Model: in.Model, Version: version, Digest: out.Digest, Files: append(files[:1:1], tables...),
-		Runtime: r.Runtime.String(), Parity: c.parity, Metrics: c.metrics, CreatedAt: r.Now().UTC(), CreatedBy: in.Actor}
+		Runtime: r.Runtime.String(), Parity: c.parity, Metrics: c.metrics, CreatedAt: r.Now().UTC(), CreatedBy: in.Actor, Origin: c.origin}
 	reference, err := r.putFiles(ctx, b, c, &m)
 	if err != nil {
 		return Out{}, err
 	}
-	if err := r.putProvenance(ctx, origin{model: c.model, schema: &c.schema, source: in.Source, reference: reference}, &m); err != nil {
-		return Out{}, err
+	if !lists(&m, provenance.StatementFile) { // a carried version brings its own along
+		if err := r.putProvenance(ctx, origin{model: c.model, schema: &c.schema, source: in.Source, reference: reference}, &m); err != nil {
+			return Out{}, err
+		}
 	}
 	stored, existing, err := r.Registry.PutManifest(ctx, m)
 	if err != nil {
 		return Out{}, err
 	}
 	return out.with(stored, existing), nil
+}
+
+func lists(m *registry.Manifest, path string) bool {
+	return slices.ContainsFunc(m.Files, func(f registry.File) bool { return f.Path == path })
 }
 
 // with answers by what is stored, which may be another caller's registration of the same content.
@@ -260,10 +272,7 @@ func (r *Registrar) putBlobs(ctx context.Context, b *bundle, model registry.File
 		return nil, err
 	}
 	var files []registry.File
-	for _, t := range []*table{b.holdout, b.predictions} {
-		if t == nil {
-			continue
-		}
+	for _, t := range b.tables() {
 		if err := r.putTable(ctx, t); err != nil {
 			return nil, err
 		}
@@ -293,12 +302,10 @@ func (r *Registrar) putFiles(ctx context.Context, b *bundle, c candidate, m *reg
 	if c.reference != nil {
 		small[quality.ReferenceFile] = c.reference
 	}
-	for name, data := range b.small {
-		small[name] = data
-	}
 	if small["MLmodel"], err = mlModel(&c.schema, m.CreatedAt, registry.Hex(m.Digest)); err != nil {
 		return nil, err
 	}
+	maps.Copy(small, b.small) // a carried version brings all of these along, and they are the same
 	names := make([]string, 0, len(small))
 	for name := range small {
 		names = append(names, name)
@@ -315,7 +322,9 @@ func (r *Registrar) putFiles(ctx context.Context, b *bundle, c candidate, m *reg
 		case name == runFile:
 			m.Run = stored
 		case name == recordFile:
-			m.Training, m.Dataset = stored, datasetOf(stored)
+			if m.Training = stored; m.Origin == nil { // else the name is one of another registry
+				m.Dataset = datasetOf(stored)
+			}
 		case name == metricsFile:
 			if m.Metrics, err = metrics(stored); err != nil {
 				return nil, err

@@ -44,7 +44,7 @@ type In struct {
 	// .onnx file in it. Without it only the model is created.
 	Source string `json:"source,omitempty" validate:"max=2048"`
 	Actor  string `json:"actor,omitempty" validate:"max=200"`
-	// Tolerance of the parity check; 0 is DefaultTolerance.
+	// Tolerance of the parity check; 0 is DefaultTolerance, or, of a carried version, that of its origin.
 	Tolerance float64 `json:"tolerance,omitempty" validate:"gte=0,lte=1"`
 	// What the baseline is split by (docs/formats/profile.md). Left out: what the drift policy in force names.
 	Segments    []string `json:"segments,omitempty" validate:"max=3,unique,dive,required,max=200"`
@@ -55,6 +55,9 @@ type In struct {
 	Version   int    `json:"version,omitempty" validate:"gte=0"`
 	Signature string `json:"signature,omitempty" validate:"max=1048576"`
 	PublicKey string `json:"public_key,omitempty" validate:"max=4096"`
+	// Carried says that the source is a version of another registry: its manifest.json and every file that
+	// it lists, under their paths. It becomes the version with the same digest here.
+	Carried bool `json:"carried,omitempty"`
 }
 
 // Out is the answer of the register step. Version, digest and parity are absent when only the model was created.

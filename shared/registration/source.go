@@ -65,7 +65,8 @@ type bundle struct {
 	model                []byte
 	holdout, predictions *table            // both or neither
 	training             string            // key of the training rows, "" for none; they are streamed
-	small                map[string][]byte // by name, valid JSON
+	small                map[string][]byte // by name, valid JSON; of a carried version any small file
+	others               []*table          // of a carried version: large files that nothing here reads
 	ignored              []string          // names of objects in the folder that nothing uses
 }
 
@@ -77,11 +78,15 @@ type table struct {
 	sha256 string
 }
 
+// tables are the files that are kept in temporary ones.
+func (b *bundle) tables() []*table {
+	all := append([]*table{b.holdout, b.predictions}, b.others...)
+	return slices.DeleteFunc(all, func(t *table) bool { return t == nil })
+}
+
 func (b *bundle) close() {
-	for _, t := range []*table{b.holdout, b.predictions} {
-		if t != nil {
-			_ = os.Remove(t.path) // the environment's /tmp outlives the call; a failure costs space only
-		}
+	for _, t := range b.tables() {
+		_ = os.Remove(t.path) // the environment's /tmp outlives the call; a failure costs space only
 	}
 }
 

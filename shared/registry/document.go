@@ -60,6 +60,26 @@ type Manifest struct {
 	Metrics   map[string]float64 `json:"metrics,omitempty"`
 	CreatedAt time.Time          `json:"created_at"`
 	CreatedBy string             `json:"created_by,omitempty"`
+	Origin    *Origin            `json:"origin,omitempty"` // of a version that was carried here from another registry
+}
+
+// Origin is what the registry that a version was first registered in says of it.
+type Origin struct {
+	Model     string    `json:"model"`
+	Version   int       `json:"version"`
+	Dataset   string    `json:"dataset,omitempty"` // of that registry
+	Runtime   string    `json:"runtime"`
+	Parity    Parity    `json:"parity"`
+	CreatedAt time.Time `json:"created_at"`
+	CreatedBy string    `json:"created_by,omitempty"`
+}
+
+// From is the origin of a copy of m: m's own, or m itself.
+func (m *Manifest) From() *Origin {
+	if m.Origin != nil {
+		return m.Origin
+	}
+	return &Origin{Model: m.Model, Version: m.Version, Dataset: m.Dataset, Runtime: m.Runtime, Parity: m.Parity, CreatedAt: m.CreatedAt, CreatedBy: m.CreatedBy}
 }
 
 // File returns the file under path.
@@ -123,6 +143,17 @@ type Rollout struct {
 	Step           int       `json:"step"`
 	StepStartedAt  time.Time `json:"step_started_at"`
 	Status         string    `json:"status"` // progressing | paused
+	// PausedAt is when a paused rollout was paused: the bake of its step stands still from then on.
+	PausedAt time.Time `json:"paused_at,omitzero"`
+}
+
+// Baked is how long the step of a rollout has lasted at now, without the time that it is
+// paused; 0 when now is of a clock that is behind.
+func (r *Rollout) Baked(now time.Time) time.Duration {
+	if !r.PausedAt.IsZero() {
+		now = r.PausedAt
+	}
+	return max(0, now.Sub(r.StepStartedAt))
 }
 
 // Freeze blocks start, advance and promote until a time; never abort or rollback.

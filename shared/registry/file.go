@@ -6,9 +6,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/tidegate/tidegate/shared/blob"
 	"github.com/tidegate/tidegate/shared/fault"
@@ -31,9 +33,16 @@ func ContentDigest(files []File) string {
 	return "sha256:" + hex.EncodeToString(h.Sum(nil))
 }
 
+// RenewAfter is from what age on a blob that is there already is written again. Nothing may
+// refer to an old blob any more, and then it may be collected at any time (shared/garbage):
+// what a caller was told is stored has to stay until something refers to it. The collector
+// removes versions of objects, never the one that is written here, and never anything
+// younger than a day.
+const RenewAfter = 12 * time.Hour
+
 // PutBlob stores size bytes of r, read from its start, under their digest, which
 // must be right: InvalidArgument if it is not. A blob that is already there is
-// left alone.
+// left alone, unless it is old ([RenewAfter]).
 func (r *Registry) PutBlob(ctx context.Context, digest string, body io.ReadSeeker, size int64) error {
 	if err := CheckDigest(digest); err != nil {
 		return err
@@ -59,9 +68,20 @@ func (r *Registry) PutBlob(ctx context.Context, digest string, body io.ReadSeeke
 			return err
 		}
 		info, err := r.store.Head(ctx, key)
-		if err == nil && info.Size != size {
+		switch {
+		case fault.Is(err, fault.NotFound): // collected in between
+			return fault.Wrap(err, fault.Aborted, "%s is gone", key)
+		case err != nil:
+			return err
+		case info.Size != size:
 			return damaged(key, fmt.Errorf("%d bytes are stored, %d have the digest", info.Size, size))
+		case r.now().Sub(info.Modified) < RenewAfter:
+			return nil
 		}
+		if _, err := body.Seek(0, io.SeekStart); err != nil {
+			return fault.Wrap(err, fault.Internal, "the blob cannot be read again")
+		}
+		_, err = r.store.PutStream(ctx, key, body, size, blob.Always()) // the same bytes: whoever wins
 		return err
 	})
 	if err != nil {
@@ -213,11 +233,26 @@ func ParseManifest(model string, version int, body []byte) (Manifest, error) {
 	return m, nil
 }
 
+// ReadManifest reads the manifest of whatever version of whatever registry, as a
+// copy brings it along: nothing in it need be true but that it is complete in
+// itself. Errors: InvalidArgument; Unimplemented for a format that is too new.
+func ReadManifest(body []byte) (Manifest, error) {
+	var m Manifest
+	if err := json.Unmarshal(body, &m); err != nil {
+		return Manifest{}, fault.Wrap(err, fault.InvalidArgument, "manifest.json is not the manifest of a version")
+	}
+	if m.V > ManifestVersion {
+		return Manifest{}, fault.New(fault.Unimplemented, "manifest.json has format %d, this program reads up to %d; use the newer release", m.V, ManifestVersion)
+	}
+	err := cmp.Or(CheckName(m.Model), CheckVersion(m.Version), checkManifest(&m))
+	return m, fault.Wrap(err, fault.InvalidArgument, "manifest.json is not the manifest of a version: %v", err)
+}
+
 func checkManifest(m *Manifest) error {
 	seen := map[string]bool{}
 	for _, f := range m.Files {
 		if !isPath(f.Path) || seen[f.Path] || f.Size < 0 || CheckDigest(f.SHA256) != nil {
-			return fmt.Errorf("a file has no path, size or sha256, or is listed twice")
+			return fmt.Errorf("file %q has no valid path, size or sha256, or is listed twice", f.Path)
 		}
 		seen[f.Path] = true
 	}
@@ -256,14 +291,17 @@ func (r *Registry) Verify(ctx context.Context, model string, version int) (Manif
 		return Manifest{}, err
 	}
 	for _, f := range m.Files {
-		if err := r.verifyFile(ctx, &m, f); err != nil {
+		if err := r.CopyFile(ctx, io.Discard, &m, f); err != nil {
 			return Manifest{}, fmt.Errorf("registry: verify %s@%d: %w", model, version, err)
 		}
 	}
 	return m, nil
 }
 
-func (r *Registry) verifyFile(ctx context.Context, m *Manifest, f File) error {
+// CopyFile writes a file of a version to w and checks it on the way: after an error
+// what was written does not count. Internal when the file is missing or differs
+// from what the manifest says; an error of w is what w gave.
+func (r *Registry) CopyFile(ctx context.Context, w io.Writer, m *Manifest, f File) error {
 	key := fileKey(m, f)
 	body, _, err := r.store.Open(ctx, key, 0, -1)
 	if fault.Is(err, fault.NotFound) {
@@ -273,8 +311,11 @@ func (r *Registry) verifyFile(ctx context.Context, m *Manifest, f File) error {
 		return err
 	}
 	defer body.Close()
-	h := sha256.New()
-	n, err := io.Copy(h, body)
+	h, out := sha256.New(), &sink{w: w}
+	n, err := io.Copy(io.MultiWriter(h, out), io.LimitReader(body, f.Size+1)) // one byte more is enough to see that it differs
+	if out.err != nil {
+		return out.err
+	}
 	if err != nil {
 		return fault.Wrap(err, fault.Unavailable, "%s could not be read to its end; try again", key)
 	}
@@ -283,4 +324,15 @@ func (r *Registry) verifyFile(ctx context.Context, m *Manifest, f File) error {
 		return damaged(key, fmt.Errorf("%d bytes are stored whose size or digest differ from the manifest", n))
 	}
 	return nil
+}
+
+// sink tells a failure to write from one to read.
+type sink struct {
+	w   io.Writer
+	err error
+}
+
+func (s *sink) Write(p []byte) (n int, err error) {
+	n, s.err = s.w.Write(p)
+	return n, s.err
 }

@@ -139,7 +139,7 @@ func (s *State) done(r *Rollout, step int, bake time.Duration, now time.Time) er
 	if r.Step != step {
 		return refuse("rollout %s is at step %d, not at step %d", r.ID, r.Step, step)
 	}
-	if left := r.StepStartedAt.Add(bake).Sub(now); left > 0 {
+	if left := bake - r.Baked(now); left > 0 {
 		return refuse("step %d of rollout %s lasts %s more", step, r.ID, left.Round(time.Millisecond))
 	}
 	return nil
@@ -168,9 +168,9 @@ func AdvanceRollout(id string, from int, bake time.Duration, weight int) Change 
 	}}
 }
 
-// PauseRollout keeps a rollout where it is until somebody resumes it.
+// PauseRollout keeps a rollout where it is until somebody resumes it. Its bake stands still.
 func PauseRollout(id, reason string) Change {
-	return Change{Kind: KindPause, Apply: func(next *State, _ time.Time) error {
+	return Change{Kind: KindPause, Apply: func(next *State, now time.Time) error {
 		r, err := next.Ongoing(id)
 		switch {
 		case err != nil:
@@ -180,14 +180,16 @@ func PauseRollout(id, reason string) Change {
 		case r.Status == Paused:
 			return errUnneeded
 		}
-		r.Status = Paused
+		r.Status, r.PausedAt = Paused, now
 		return nil
 	}}
 }
 
-// ResumeRollout lets a paused rollout go on. Its step begins again: what passed
-// while it was paused is neither baking nor waiting.
-func ResumeRollout(id, reason string) Change {
+// ResumeRollout lets a paused rollout go on: what passed while it was paused is neither
+// baking nor waiting. A step that had not baked for as long as bakes says goes on where it
+// was; one that had waited beyond its bake begins again, since a person who lets it wait on
+// does not want it paused for its long wait at once.
+func ResumeRollout(id, reason string, bakes []time.Duration) Change {
 	return Change{Kind: KindResume, Apply: func(next *State, now time.Time) error {
 		r, err := next.Ongoing(id)
 		switch {
@@ -198,7 +200,11 @@ func ResumeRollout(id, reason string) Change {
 		case r.Status == Progressing:
 			return errUnneeded
 		}
-		r.Status, r.StepStartedAt = Progressing, now
+		baked := r.Baked(now)
+		if r.PausedAt.IsZero() || r.Step >= len(bakes) || baked >= bakes[r.Step] {
+			baked = 0
+		}
+		r.Status, r.StepStartedAt, r.PausedAt = Progressing, now.Add(-baked), time.Time{}
 		return nil
 	}}
 }

@@ -79,11 +79,11 @@ func TestRolloutGuards(t *testing.T) {
 		{"pause twice", paused, PauseRollout("r", "x"), unneeded, nil},
 		{"pause without a reason", rolling, PauseRollout("r", ""), "needs a reason", nil},
 		{"pause of nothing", nil, PauseRollout("r", "x"), "there is no rollout", nil},
-		{"resume", paused, ResumeRollout("r", "labels came"), "", func(s *State) bool {
+		{"resume", paused, ResumeRollout("r", "labels came", nil), "", func(s *State) bool {
 			return s.Rollout.Status == Progressing && s.Rollout.Step == 1 && s.Rollout.StepStartedAt.Equal(now)
 		}},
-		{"resume twice", rolling, ResumeRollout("r", "x"), unneeded, nil},
-		{"resume without a reason", paused, ResumeRollout("r", ""), "needs a reason", nil},
+		{"resume twice", rolling, ResumeRollout("r", "x", nil), unneeded, nil},
+		{"resume without a reason", paused, ResumeRollout("r", "", nil), "needs a reason", nil},
 
 		{"promote", rolling, Promote("r", 1, time.Hour), "", func(s *State) bool {
 			return *s.Slots.Champion == v9 && *s.Slots.Previous == *testRef(7) && s.Slots.Challenger == nil && s.Rollout == nil && s.Weights == Weights{}

@@ -27,9 +27,9 @@ type Progress struct {
 	Step       int    `json:"step"`
 	Last       bool   `json:"last"`      // no step follows
 	Weight     int    `json:"weight"`    // hundredths of a percent
-	Elapsed    int64  `json:"elapsed_s"` // since the step began
+	Elapsed    int64  `json:"elapsed_s"` // since the step began, without the time that it is paused
 	Bake       int64  `json:"bake_s"`
-	Poll       int64  `json:"poll_s"` // until the next look: a fiftieth of what is left
+	Poll       int64  `json:"poll_s"` // until the next look: a fiftieth of what is left; paused: of the bake a fifth
 	Policy     Policy `json:"policy"`
 	AsksStart  bool   `json:"asks_start"` // a person must agree
 	AsksFinal  bool   `json:"asks_promote"`
@@ -82,7 +82,11 @@ func (g *Progress) at(s *registry.State, r *registry.Rollout, settings registry.
 		return refuse("the comparison policy in force is not valid (%s); configure the model again", fault.Public(err).Message)
 	}
 	g.Last, g.Bake = r.Step == len(steps)-1, steps[r.Step].BakeSeconds
-	g.Elapsed = max(0, int64(now.Sub(r.StepStartedAt)/time.Second)) // clocks differ
+	g.Elapsed = int64(r.Baked(now) / time.Second)
+	if r.Status == registry.Paused {
+		g.Poll = pausedPoll(g.Bake)
+		return nil
+	}
 	left := g.Bake - g.Elapsed
 	if left <= 0 { // waiting for data, until a person is asked
 		left = int64(judged.MaxWait*float64(g.Bake)) - g.Elapsed
@@ -100,6 +104,10 @@ func poll(left, bake int64) int64 {
 	}
 	return min(max(left/50, least), 900)
 }
+
+// pausedPoll is how soon a machine should see that a person has resumed its rollout: two
+// minutes, sooner where steps are short.
+func pausedPoll(bake int64) int64 { return min(max(bake/5, 1), 120) }
 
 // endedBy finds the move that ended a rollout, from the newest generation back; "" for
 // a rollout that the log does not know.

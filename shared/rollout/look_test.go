@@ -43,6 +43,11 @@ func TestLook(t *testing.T) {
 	if g := look(id); g.Status != registry.Paused || !g.Frozen {
 		t.Errorf("%+v", g)
 	}
+	before := look(id)
+	w.clock = w.clock.Add(1000 * time.Hour) // however often it is looked at, the bake stands still
+	if g := look(id); g.Elapsed != before.Elapsed || g.Elapsed != 700 || g.Poll != 120 {
+		t.Errorf("paused for long: %+v, before %+v", g, before)
+	}
 	w.move(rollout.PromoteIn{Kind: registry.KindUnfreeze, Reason: "over"})
 	w.move(rollout.PromoteIn{Kind: registry.KindAbort, RolloutID: id})
 	w.start(3)
@@ -55,5 +60,46 @@ func TestLook(t *testing.T) {
 	_, err := w.p.Run(t.Context(), rollout.PromoteIn{Model: "nobody", Kind: rollout.KindLook})
 	if !fault.Is(err, fault.NotFound) {
 		t.Error(err)
+	}
+}
+
+// TestAPausedBakeStandsStill: a step bakes for as long as its bake says, whatever pauses come in between.
+func TestAPausedBakeStandsStill(t *testing.T) {
+	w := newWorld(t, steps)
+	look := func(id string) *rollout.Progress {
+		t.Helper()
+		out, err := w.p.Run(t.Context(), rollout.PromoteIn{Model: model, Kind: rollout.KindLook, RolloutID: id})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out.Progress
+	}
+	id := w.start(2)
+	rest := func(d time.Duration) { // pause, wait, resume
+		w.move(rollout.PromoteIn{Kind: registry.KindPause, RolloutID: id, Reason: "lunch"})
+		w.clock = w.clock.Add(d)
+		w.move(rollout.PromoteIn{Kind: registry.KindResume, RolloutID: id, Reason: "back"})
+	}
+	for range 5 { // 500 of 600 seconds, in parts
+		w.clock = w.clock.Add(100 * time.Second)
+		rest(3 * time.Hour)
+	}
+	if g := look(id); g.Status != registry.Progressing || g.Elapsed != 500 {
+		t.Errorf("after five pauses: %+v", g)
+	}
+	if r := w.state().Rollout; !r.PausedAt.IsZero() {
+		t.Errorf("resumed, and still paused since %s", r.PausedAt)
+	}
+	rest(-5 * time.Minute) // a clock that is behind takes nothing away
+	if g := look(id); g.Elapsed != 500 {
+		t.Errorf("resumed by a clock that is behind: %+v", g)
+	}
+	w.clock = w.clock.Add(100 * time.Second)
+	if g := look(id); g.Elapsed != 600 {
+		t.Errorf("at the end of the bake: %+v", g)
+	}
+	rest(time.Hour) // it had baked: a person lets it wait on
+	if g := look(id); g.Elapsed != 0 {
+		t.Errorf("resumed after its bake: %+v", g)
 	}
 }

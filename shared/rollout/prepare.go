@@ -154,20 +154,40 @@ func (p *Promoter) compatible(ctx context.Context, model string, champion regist
 	return refuse("version %d cannot stand beside version %d: %s", m.Version, champion.Version, strings.Join(why, "; "))
 }
 
-// step prepares rollout.advance and promote by the settings that the rollout keeps.
-func (p *Promoter) step(ctx context.Context, in *PromoteIn) (registry.Change, error) {
+// ongoing reads the rollout that a transition names, and the policy that it keeps.
+func (p *Promoter) ongoing(ctx context.Context, in *PromoteIn) (registry.State, Policy, error) {
 	state, _, err := p.Registry.State(ctx, in.Model)
 	if err != nil {
-		return refused(in.Kind, err)
+		return state, Policy{}, err
 	}
 	r, err := state.Ongoing(in.RolloutID)
 	if err != nil {
-		return refused(in.Kind, err)
+		return state, Policy{}, err
 	}
 	_, policy, err := p.settingsOf(ctx, in.Model, r.SettingsDigest)
+	return state, policy, err
+}
+
+// resume prepares rollout.resume, which lets a bake go on where it stands.
+func (p *Promoter) resume(ctx context.Context, in *PromoteIn) (registry.Change, error) {
+	_, policy, err := p.ongoing(ctx, in)
 	if err != nil {
 		return refused(in.Kind, err)
 	}
+	bakes := make([]time.Duration, len(policy.Steps))
+	for i, s := range policy.Steps {
+		bakes[i] = s.Bake()
+	}
+	return registry.ResumeRollout(in.RolloutID, in.Reason, bakes), nil
+}
+
+// step prepares rollout.advance and promote by the settings that the rollout keeps.
+func (p *Promoter) step(ctx context.Context, in *PromoteIn) (registry.Change, error) {
+	state, policy, err := p.ongoing(ctx, in)
+	if err != nil {
+		return refused(in.Kind, err)
+	}
+	r := state.Rollout
 	last := len(policy.Steps) - 1
 	c := claim{kind: in.Kind, model: in.Model, maxAge: policy.EvidenceMaxAge()}
 	var change registry.Change

@@ -112,7 +112,7 @@ func (p *Promoter) change(ctx context.Context, in *PromoteIn) (registry.Change, 
 	case registry.KindReadmit:
 		return registry.Readmit(in.Version, in.Reason), nil
 	case registry.KindResume:
-		return registry.ResumeRollout(in.RolloutID, in.Reason), nil
+		return p.resume(ctx, in)
 	case registry.KindShadowStop:
 		return registry.StopShadow(in.Version), nil
 	case registry.KindShadowStart, registry.KindStart:

@@ -26,7 +26,7 @@ var storeys = [][]string{
 	{"report"},
 	{"registry"},
 	{"provenance"},
-	{"inference", "approval", "lease"},
+	{"inference", "approval", "lease", "garbage"},
 	{"capture", "label", "batching"},
 	{"profile"},
 	{"outcome"},

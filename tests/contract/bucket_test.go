@@ -77,6 +77,8 @@ func TestBucketPolicies(t *testing.T) {
 		state             = "models/flights/state.json"
 		entry             = "models/flights/log/000000000007.json"
 		manifest          = "models/flights/versions/00000003/manifest.json"
+		decision          = "models/flights/approvals/r1-start/decision.json"
+		approve           = "${ApproveRole}"
 	)
 	put := func(key, principal string) request {
 		return request{action: "s3:PutObject", key: key, principal: principal}
@@ -100,6 +102,14 @@ func TestBucketPolicies(t *testing.T) {
 		{"promote swaps a log entry", with(put(entry, promote), ifMatch), true},
 		{"register writes a manifest", with(put(manifest, register), ifNoneMatch), false},
 		{"register overwrites a manifest", put(manifest, register), true},
+		{"approve writes a decision", with(put(decision, approve), ifNoneMatch), false},
+		{"approve overwrites a decision", put(decision, approve), true},
+		{"approve swaps a decision", with(put(decision, approve), ifMatch), true},
+		{"a person overwrites a decision", put(decision, "arn:aws:iam::111122223333:user/admin"), true},
+		{"deletes a decision", request{action: "s3:DeleteObject", key: decision, principal: approve}, true},
+		{"deletes a decision's version", request{action: "s3:DeleteObjectVersion", key: decision, principal: approve}, true},
+		{"a lease moves", with(put("models/flights/lease.json", "${LeaseRole}"), ifMatch), false},
+		{"gc removes a blob's version", request{action: "s3:DeleteObjectVersion", key: "blobs/sha256/aa/aa00"}, false},
 		{"a part of a multipart upload of a version's file", with(put("models/flights/versions/00000003/big", register), func(r *request) { r.part = true }), false},
 		{"an upload", put("uploads/01ARZ3NDEKTSV4RRFFQ69G5FAV/model.onnx", "anyone"), false},
 		{"a blob", put("blobs/sha256/aa/aa00", register), false},
@@ -130,6 +140,27 @@ func TestBucketPolicies(t *testing.T) {
 			t.Error("denied with TLS")
 		}
 	})
+}
+
+// TestCollectPolicy: what a person may remove is what shared/garbage looks for.
+func TestCollectPolicy(t *testing.T) {
+	tpl := load(t)
+	var removes []string
+	for _, s := range list(at(tpl.Resources["CollectPolicy"].Properties, "PolicyDocument", "Statement")) {
+		for _, action := range texts(at(s, "Action")) {
+			switch action {
+			case "s3:DeleteObjectVersion":
+				removes = append(removes, texts(at(s, "Resource"))...)
+			case "s3:ListBucket", "s3:GetObject":
+			default:
+				t.Errorf("it allows %s", action)
+			}
+		}
+	}
+	const bucket = "arn:${AWS::Partition}:s3:::${RegistryBucket}"
+	if want := []string{bucket + "/blobs/*", bucket + "/uploads/*", bucket + "/runs/*"}; !slices.Equal(removes, want) {
+		t.Errorf("it may remove versions of %v, want %v", removes, want)
+	}
 }
 
 func TestBuckets(t *testing.T) {

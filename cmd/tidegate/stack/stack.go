@@ -4,7 +4,7 @@
 //
 // It is the wiring that the command line and the demo share. It knows nothing of
 // predictions (see cmd/tidegate/endpoint) and changes the registry only by
-// calling the functions that own it.
+// calling the functions that own it; what nothing refers to is removed by [garbage].
 //
 //	s, err := stack.Open(ctx, stack.Options{Name: "tidegate"})
 //	var out RegisterOut
@@ -30,6 +30,7 @@ import (
 	"github.com/tidegate/tidegate/shared/blob"
 	"github.com/tidegate/tidegate/shared/blob/s3"
 	"github.com/tidegate/tidegate/shared/fault"
+	"github.com/tidegate/tidegate/shared/garbage"
 )
 
 // DefaultName is the stack that samconfig.toml deploys.
@@ -57,6 +58,8 @@ type Stack struct {
 	Data     blob.Store
 	Lambda   Invoker
 	States   Machines
+	// Garbage is the registry's bucket as shared/garbage needs it; only tidegate gc uses it.
+	Garbage garbage.Bucket
 	// Bucket opens any other bucket, for sources that lie elsewhere.
 	Bucket func(name string) blob.Store
 	// NewID names uploads and transitions: unique and sortable by time (ULID).
@@ -109,6 +112,7 @@ func New(cfg aws.Config, name string, outputs Outputs) *Stack {
 		Outputs: outputs, Name: name, Config: cfg, Bucket: bucket, pause: 500 * time.Millisecond,
 		Registry: bucket(outputs.RegistryBucketName),
 		Data:     bucket(outputs.DataBucketName),
+		Garbage:  s3.New(storage, outputs.RegistryBucketName),
 		NewID:    func() string { return ulid.Make().String() },
 		Lambda: lambda.NewFromConfig(cfg, func(lo *lambda.Options) {
 			lo.HTTPClient = awshttp.NewBuildableClient().WithTimeout(stepTimeout).WithTransportOptions(func(t *http.Transport) {

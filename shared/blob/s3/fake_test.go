@@ -13,7 +13,7 @@ import (
 	"github.com/tidegate/tidegate/shared/fault"
 )
 
-// fakeS3 answers the five calls of the adapter from a bucket in memory, over HTTP,
+// fakeS3 answers the six calls of the adapter from a bucket in memory, over HTTP,
 // with S3's status codes, headers and XML. It keeps the requests it saw.
 type fakeS3 struct {
 	bucket string
@@ -45,6 +45,9 @@ func (f *fakeS3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.list(w, r)
 	case !ok:
 		refuse(w, http.StatusNotFound, "NoSuchBucket")
+	case r.Method == http.MethodDelete:
+		_ = f.memory.DeleteVersion(r.Context(), key, r.URL.Query().Get("versionId"))
+		w.WriteHeader(http.StatusNoContent)
 	case r.Method == http.MethodPut:
 		f.put(w, r, key, body)
 	default:

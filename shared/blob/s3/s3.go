@@ -237,6 +237,17 @@ func (s *Store) List(ctx context.Context, prefix, startAfter string) iter.Seq2[b
 	}
 }
 
+// DeleteVersion removes one version of an object for good; an absent one is no error.
+// Older versions stay: the newest of them becomes the object. Errors as of [blob.Store];
+// Internal also where the caller may not delete.
+func (s *Store) DeleteVersion(ctx context.Context, key, id string) error {
+	_, err := s.client.DeleteObject(ctx, &awss3.DeleteObjectInput{Bucket: &s.bucket, Key: &key, VersionId: &id})
+	if err == nil || kindOf(ctx, err) == fault.NotFound {
+		return nil
+	}
+	return classify(ctx, err, "delete", key)
+}
+
 // version drops the id that an unversioned bucket gives.
 func version(id *string) string {
 	if v := aws.ToString(id); v != "null" {

@@ -45,6 +45,21 @@ func TestConforms(t *testing.T) {
 	blobtest.Run(t, func(t *testing.T) blob.Store { s, _ := open(t); return s })
 }
 
+func TestVersionsAreRemoved(t *testing.T) {
+	blobtest.RunVersions(t, func(t *testing.T) blobtest.Versioned { s, _ := open(t); return s })
+	s, fake := open(t)
+	fake.answer = func(w http.ResponseWriter, r *http.Request) bool {
+		refuse(w, http.StatusForbidden, "AccessDenied")
+		return true
+	}
+	if err := s.DeleteVersion(t.Context(), "k", "1"); !fault.Is(err, fault.Internal) {
+		t.Errorf("without permission: %v", err)
+	}
+	if seen := fake.seen()[0]; seen.Method != http.MethodDelete || seen.URL.Query().Get("versionId") != "1" {
+		t.Errorf("%s %s", seen.Method, seen.URL)
+	}
+}
+
 func TestConditionsAreHeaders(t *testing.T) {
 	s, fake := open(t)
 	ctx := t.Context()

@@ -71,7 +71,7 @@ func draw(rng *rand.Rand, kind string, seen registry.State, id string) registry.
 	case registry.KindPause:
 		return registry.PauseRollout(rollout, "test")
 	case registry.KindResume:
-		return registry.ResumeRollout(rollout, "test")
+		return registry.ResumeRollout(rollout, "test", []time.Duration{time.Hour})
 	case registry.KindPromote:
 		return registry.Promote(rollout, step, bake)
 	case registry.KindAbort:

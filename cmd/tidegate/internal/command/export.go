@@ -117,10 +117,10 @@ func (a *app) export(ctx context.Context, model string, f exportFlags) error {
 }
 
 // replace writes path by way of a file beside it, so that no half of a file is left.
-func replace(path string, write func(w io.Writer) (*export.Summary, error)) (out *export.Summary, err error) {
+func replace[T any](path string, write func(w io.Writer) (T, error)) (out T, err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), ".tidegate-*")
 	if err != nil {
-		return nil, fault.Wrap(err, fault.InvalidArgument, "%s cannot be written; check the path", path)
+		return out, fault.Wrap(err, fault.InvalidArgument, "%s cannot be written; check the path", path)
 	}
 	defer os.Remove(f.Name()) // gone already when all went well
 	out, err = write(f)
@@ -128,10 +128,10 @@ func replace(path string, write func(w io.Writer) (*export.Summary, error)) (out
 		err = fault.Wrap(closing, fault.Unavailable, "%s cannot be written; is the disk full?", path)
 	}
 	if err != nil {
-		return nil, err
+		return out, err
 	}
 	if err := os.Chmod(f.Name(), 0o644); err != nil {
-		return nil, fault.Wrap(err, fault.InvalidArgument, "%s cannot be written; check the path", path)
+		return out, fault.Wrap(err, fault.InvalidArgument, "%s cannot be written; check the path", path)
 	}
 	return out, fault.Wrap(os.Rename(f.Name(), path), fault.InvalidArgument, "%s cannot be written; check the path", path)
 }

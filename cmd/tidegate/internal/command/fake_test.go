@@ -40,7 +40,9 @@ type cloud struct {
 	clock  time.Time
 	ids    int
 	fail   func(function string) error // injected before a step runs
-	busy   int                         // answers of 503 before the next prediction
+	train  func(payload map[string]any) (any, error)
+	real   *registration.Registrar // runs models, where a test needs more of register than the essential
+	busy   int                     // answers of 503 before the next prediction
 	invoke []string
 	keys   string // the output TrustedKeys
 	trust  signature.Trust
@@ -62,8 +64,8 @@ func newCloud(t *testing.T) *cloud {
 				return nil, fault.New(fault.NotFound, "there is no stack %q here", o.Name)
 			}
 			return &stack.Stack{
-				Outputs: stack.Outputs{ApiEndpoint: c.api.URL, RegistryBucketName: "registry", TrustedKeys: c.keys, RegisterFunctionName: "register", PromoteFunctionName: "promote", ApproveFunctionName: "approve"},
-				Name:    o.Name, Registry: c.store, Data: c.data, Lambda: c, NewID: c.newID,
+				Outputs: stack.Outputs{ApiEndpoint: c.api.URL, RegistryBucketName: "registry", TrustedKeys: c.keys, RegisterFunctionName: "register", PromoteFunctionName: "promote", TrainFunctionName: "train", ApproveFunctionName: "approve"},
+				Name:    o.Name, Registry: c.store, Data: c.data, Garbage: c.store, Lambda: c, NewID: c.newID,
 				Bucket: func(string) blob.Store { return c.store },
 			}, nil
 		},
@@ -110,7 +112,16 @@ func (c *cloud) step(ctx context.Context, function string, payload []byte) (any,
 		if in.Signature != "" {
 			return (&registration.Registrar{Registry: c.reg}).Run(ctx, in)
 		}
+		if c.real != nil {
+			return c.real.Run(ctx, in)
+		}
 		return c.register(ctx, in)
+	case "train":
+		var in map[string]any
+		if err := json.Unmarshal(payload, &in); err != nil {
+			return nil, err
+		}
+		return c.train(in)
 	case "promote":
 		var in rollout.PromoteIn
 		if err := strict(payload, &in); err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -24,7 +25,7 @@ pause, resume and abort work at any time; abort also while the model is frozen.`
 	c.AddCommand(a.rolloutStart(), a.rolloutFollow(), a.rolloutStatus(), a.rolloutStep("advance", registry.KindAdvance, "Go to the next step"),
 		a.rolloutStep("promote", registry.KindPromote, "Make the challenger the champion, after the last step"),
 		a.rolloutPause("pause", registry.KindPause, "Keep the rollout where it is until somebody resumes it"),
-		a.rolloutPause("resume", registry.KindResume, "Let a paused rollout go on; its step begins again"), a.rolloutAbort())
+		a.rolloutPause("resume", registry.KindResume, "Let a paused rollout go on; what was paused does not count as baked"), a.rolloutAbort())
 	return c
 }
 
@@ -229,6 +230,9 @@ func (a *app) rolloutLines(w io.Writer, r rolloutReport) {
 		at := ""
 		if r.Rollout != nil && r.Rollout.Step == i {
 			at = fmt.Sprintf("since %s", when(r.Rollout.StepStartedAt))
+			if paused := r.Rollout.PausedAt; !paused.IsZero() {
+				at = fmt.Sprintf("paused at %s, %s baked", when(paused), r.Rollout.Baked(paused).Round(time.Second))
+			}
 		} else if r.Rollout != nil && i < r.Rollout.Step {
 			at = "done"
 		}

@@ -7,7 +7,7 @@
 // Exit codes, the same for every command:
 //
 //	0  done; of a command that judges: nothing is wrong
-//	1  a command that judges says that something is wrong (doctor: a check failed; drift: drift; evaluate: degraded; compare: worse)
+//	1  a command that judges says that something is wrong (doctor: a check failed; drift: drift; evaluate: degraded; compare: worse; replay: it differs)
 //	2  a command that judges cannot tell yet
 //	3  an error: usage, input, permission, or the stack; one line says what to do
 package command
@@ -83,7 +83,7 @@ which version serves, sends predictions and looks after the stack's health. prof
 evaluate, compare and export also work on files alone, without any AWS.
 
 It uses AWS's usual configuration (profile, region, credentials) and AWS_ENDPOINT_URL.
-Exit codes: 0 done, 1 something is wrong (doctor, drift, evaluate, compare), 2 cannot tell yet, 3 error.`,
+Exit codes: 0 done, 1 something is wrong (doctor, drift, evaluate, compare, replay), 2 cannot tell yet, 3 error.`,
 		Version:       version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -99,7 +99,7 @@ Exit codes: 0 done, 1 something is wrong (doctor, drift, evaluate, compare), 2 c
 		a.rollbackCommand(), a.configureCommand(), a.predictCommand(), a.feedbackCommand(), a.proxyCommand(), a.doctorCommand(),
 		a.profileCommand(), a.driftCommand(), a.exportCommand(), a.evaluateCommand(), a.compareCommand())
 	root.AddCommand(a.rolloutCommand(), a.shadowCommand(), a.freezeCommand(), a.unfreezeCommand(), a.readmitCommand(), a.routeCommand(),
-		a.backendCommand(), a.approvalsCommand(), a.decideCommand("approve"), a.decideCommand("reject"), a.retrainCommand())
+		a.backendCommand(), a.approvalsCommand(), a.decideCommand("approve"), a.decideCommand("reject"), a.retrainCommand(), a.replayCommand(), a.gcCommand())
 	return root
 }
 

@@ -22,7 +22,7 @@ import (
 func (a *app) versionCommand() *cobra.Command {
 	group := &cobra.Command{
 		Use:   "version",
-		Short: "Register, list, sign and verify versions of a model; alone: print this program's own version",
+		Short: "Register, list, sign, verify, export and import versions of a model; alone: print this program's own version",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			doc := map[string]string{"version": version(), "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH}
@@ -31,7 +31,7 @@ func (a *app) versionCommand() *cobra.Command {
 			})
 		},
 	}
-	group.AddCommand(a.versionRegisterCommand(), a.versionListCommand(), a.versionSignCommand(), a.versionVerifyCommand())
+	group.AddCommand(a.versionRegisterCommand(), a.versionListCommand(), a.versionSignCommand(), a.versionVerifyCommand(), a.versionExportCommand(), a.versionImportCommand())
 	return group
 }
 
