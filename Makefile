@@ -48,7 +48,7 @@ bench: ## figures beside yardsticks taken in the same run
 	@scripts/bench
 
 .PHONY: bench-peers
-bench-peers: ## other drift libraries on the same files; installs them
+bench-peers: ## other prediction servers and drift libraries on the same work; installs them
 	@scripts/bench-peers
 
 .PHONY: soak-predict

@@ -24,7 +24,7 @@ type BackendParity struct {
 	Model   string    `json:"model"`
 	Version Ref       `json:"version"`
 	Backend string    `json:"backend"`             // URL, or sagemaker:<endpoint>[/<component>]
-	Against string    `json:"against"`             // lambda, or trainer
+	Against string    `json:"against"`             // function, or trainer
 	Dataset string    `json:"dataset"`             // sha256 of the rows' file
 	Served  string    `json:"served_by,omitempty"` // as the backend says
 	Parity  Parity    `json:"parity"`

@@ -140,11 +140,15 @@ func TestAServerThatDoesNotStart(t *testing.T) {
 	}
 }
 
-func TestFrame(t *testing.T) {
-	m := &workload.Model{Name: "m", Rows: 1, Columns: []workload.Column{{Name: "a", Width: 1, Floats: []float32{15}}, {Name: "b", Width: 1, Strings: []string{"x\"y"}}}}
-	if got, want := string(repeat(m, 2).frame()), `{"dataframe_split":{"columns":["a","b"],"data":[[15.0,"x\"y"],[15.0,"x\"y"]]}}`; got != want {
+func TestTensorsByName(t *testing.T) {
+	m := &workload.Model{Name: "m", Rows: 1, Columns: []workload.Column{{Name: "a", Width: 2, Floats: []float32{15, 0.5}}, {Name: "b", Width: 1, Strings: []string{"x\"y"}}}}
+	if got, want := string(repeat(m, 2).byName()), `{"inputs":{"a":[[15.0,0.5],[15.0,0.5]],"b":[["x\"y"],["x\"y"]]}}`; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
+}
+
+// TestPeersAnswerWithTheSameModel, in whatever form.
+func TestPeersAnswerWithTheSameModel(t *testing.T) {
 	want := workload.Expected{Probabilities: []float32{0.25, 0.75}}
 	for body, ok := range map[string]bool{`{"p":[[0.25,0.75000003]]}`: true, `{"predictions":{"p":[{"0":0.25},0.75]}}`: true, `{"p":[0.25]}`: false, `no JSON`: false} {
 		if err := holds([]byte(body), want); (err == nil) != ok {

@@ -29,7 +29,7 @@ type peer struct {
 	packages []string
 	path     string // of a prediction
 	ready    string // answers 200 when there is a model
-	frame    bool   // rows travel as a data frame
+	byName   bool   // tensors travel by their names
 	// command is what is run in the virtual environment bin, with peers/ on its path, for the model in a scratch folder.
 	command func(bin, dir, port string) (args []string, err error)
 }
@@ -41,7 +41,7 @@ var peers = []peer{
 	{name: "bentoml", packages: []string{"bentoml"}, path: "/infer", ready: "/readyz", command: func(bin, _, port string) ([]string, error) {
 		return []string{filepath.Join(bin, "bentoml"), "serve", "bentoml_service:Flights", "--port", port}, nil
 	}},
-	{name: "mlflow", packages: []string{"mlflow", "pandas"}, path: "/invocations", ready: "/ping", frame: true, command: func(bin, dir, port string) ([]string, error) {
+	{name: "mlflow", packages: []string{"mlflow"}, path: "/invocations", ready: "/ping", byName: true, command: func(bin, dir, port string) ([]string, error) {
 		model := filepath.Join(dir, "mlflow")
 		if out, err := exec.Command(filepath.Join(bin, "python"), "tests/bench/endpoint/peers/mlflow_model.py", filepath.Join(dir, "flights.onnx"), model).CombinedOutput(); err != nil { // #nosec G204
 			return nil, fmt.Errorf("mlflow's model: %w\n%s", err, out)
@@ -56,7 +56,7 @@ var peers = []peer{
 			ports[i], failed = freePort()
 			err = errors.Join(err, failed)
 		}
-		settings := fmt.Sprintf(`{"host":"127.0.0.1","http_port":%s,"grpc_port":%s,"metrics_port":%s,"debug":false}`, port, ports[0], ports[1])
+		settings := fmt.Sprintf(`{"host":"127.0.0.1","http_port":%s,"grpc_port":%s,"metrics_port":%s,"metrics_dir":%q,"debug":false}`, port, ports[0], ports[1], dir)
 		err = errors.Join(err, os.WriteFile(filepath.Join(dir, "settings.json"), []byte(settings), 0o600))
 		err = errors.Join(err, os.WriteFile(filepath.Join(dir, "model-settings.json"), []byte(`{"name":"flights","implementation":"mlserver_runtime.Flights"}`), 0o600))
 		return []string{filepath.Join(bin, "mlserver"), "start", dir}, err
@@ -156,8 +156,8 @@ func startPeer(ctx context.Context, o options, p peer, flights *workload.Model) 
 func peerCaller(s *server, p peer, r rows, want workload.Expected) (caller, error) {
 	var first []byte
 	body := append([]byte(`{"id":"1",`), r.json()[1:]...) // MLServer gives an answer a random id if it has none
-	if p.frame {
-		body = r.frame()
+	if p.byName {
+		body = r.byName()
 	}
 	return newWebCaller(s.web, p.path, map[string]string{"Content-Type": "application/json"}, body, func(body []byte) error {
 		if first == nil {
@@ -208,36 +208,33 @@ func holds(body []byte, want workload.Expected) error {
 	return nil
 }
 
-// frame is the request as a data frame, MLflow's dataframe_split.
-func (r rows) frame() []byte {
-	var doc struct {
-		Frame struct {
-			Columns []string `json:"columns"`
-			Data    [][]any  `json:"data"`
-		} `json:"dataframe_split"`
-	}
-	for range r.n {
-		doc.Frame.Data = append(doc.Frame.Data, nil)
-	}
+// byName is the request as MLflow's "inputs": tensors by name, as nested lists.
+func (r rows) byName() []byte {
+	b := []byte(`{"inputs":{`)
 	for i := range r.columns {
 		c := &r.columns[i]
-		doc.Frame.Columns = append(doc.Frame.Columns, c.Name)
-		for k := range r.n {
+		b = append(strconv.AppendQuote(b, c.Name), ":["...)
+		for k := range r.n * c.Width {
+			if k%c.Width == 0 {
+				b = append(b, '[')
+			}
 			if len(c.Strings) > 0 {
-				doc.Frame.Data[k] = append(doc.Frame.Data[k], c.Strings[k])
+				b = strconv.AppendQuote(b, c.Strings[k])
 			} else {
-				doc.Frame.Data[k] = append(doc.Frame.Data[k], json.RawMessage(decimal(c.Floats[k])))
+				b = append(b, decimal(c.Floats[k])...)
+			}
+			if b = append(b, ','); k%c.Width == c.Width-1 {
+				b[len(b)-1] = ']'
+				b = append(b, ',')
 			}
 		}
+		b[len(b)-1] = ']'
+		b = append(b, ',')
 	}
-	body, err := json.Marshal(doc)
-	if err != nil { // finite numbers and texts
-		panic(err)
-	}
-	return body
+	return append(b[:len(b)-1], "}}"...)
 }
 
-// decimal writes a float so that it reads back as one: pandas makes whole numbers int64.
+// decimal writes a float so that it reads back as one: NumPy makes whole numbers int64.
 func decimal(f float32) string {
 	text := strconv.FormatFloat(float64(f), 'f', -1, 32)
 	if !strings.Contains(text, ".") {
