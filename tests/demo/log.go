@@ -78,12 +78,13 @@ func (d *demo) retell(ctx context.Context, reg *registry.Registry, facts *Facts)
 		return 0, nil
 	}
 	d.chapter("Read how versions came and went")
-	if moves[len(moves)-1].Last.Kind != registry.KindRollback {
+	end := slices.IndexFunc(moves, func(s registry.State) bool { return s.Last.Kind == registry.KindRollback })
+	if end < 0 {
 		return 0, errors.New("an earlier run was interrupted; to start again: make down && make demo")
 	}
 	d.say("An earlier run has told it with its flights; the log has kept each move, and its evidence.")
 	var r *RolledOut
-	for i := range moves[1:] {
+	for i := range moves[1 : end+1] {
 		before, s := &moves[i], &moves[i+1]
 		if begins(s) {
 			r = &RolledOut{Version: s.Slots.Challenger.Version}

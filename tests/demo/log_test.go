@@ -117,6 +117,7 @@ func TestRetellByTheLogAlone(t *testing.T) {
 	w.move(registry.StartRollout(w.refs[2], "second", actor, weights[0]))
 	w.move(registry.Abort("second", true, "harm"), w.judged(w.refs[2], 400, -0.2, comparison.Abort))
 	w.move(registry.Rollback(2, actor, "a person"))
+	w.move(registry.FreezeUntil(w.clock.Add(time.Hour), actor, "something later")) // what comes after is not of this chapter
 	if err := writeFacts(w.demo.facts, Facts{Rollback: &Effect{Seconds: 1.5}}); err != nil {
 		t.Fatal(err)
 	}
@@ -133,6 +134,9 @@ func TestRetellByTheLogAlone(t *testing.T) {
 	}
 	if bad.Outcome != "abort" || bad.Version != 3 || len(bad.Steps) != 1 || bad.Steps[0].Decision != "abort" || bad.Steps[0].Gain[2] >= 0 {
 		t.Errorf("%+v", bad)
+	}
+	if strings.Contains(w.told.String(), "something later") {
+		t.Errorf("it goes on after the rollback:\n%s", w.told)
 	}
 	for _, part := range []string{"shadow.start: version 2 scores", "version 2 answers 20 % of the keys", "version 2 is the champion", "400 pairs", "rollback: version 1 answers everything"} {
 		if !strings.Contains(w.told.String(), part) {

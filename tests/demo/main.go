@@ -1,10 +1,13 @@
-// Command demo tells Tidegate's story on a deployed stack with real flights: it
-// trains in the stack's own train function, registers, makes the version the
+// Command demo tells Tidegate's story on a deployed stack with the real flights of a
+// year: it trains in the stack's own train function, registers, makes the version the
 // champion, sends April through the prediction API and proves from what lies in S3
-// that every row was captured once with the answer that was given. Then it drops later
-// months, which drift, and lets April's labels come as they would have come: what
-// the early ones say, and what all of them say. In the end the model moves to a container
-// endpoint, which is killed under traffic.
+// that every row was captured once with the answer that was given. April's labels
+// come as they would have come: what the early ones say, and what all of them say.
+// Then it drops later months, which drift, until the drift starts a retraining by
+// itself; what comes of that is shadowed in August and rolled out in September, on
+// evidence. A broken version is aborted, a person rolls back, and single months are
+// put before the same gate. In the end the model moves to a container endpoint, which
+// is killed under traffic. It tells each move with the evidence that it rests on.
 //
 //	demo -flights .local/data/flights.csv -out .local/demo.json
 //

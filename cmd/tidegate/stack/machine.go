@@ -103,18 +103,20 @@ type Ending struct {
 	Cause     string
 }
 
+// lookTries is how many looks in a row may find AWS out of reach before Follow gives up.
+const lookTries = 6
+
 // Follow tells each of the states that an execution leaves, once and in order, until
-// it ends. It looks every so often. Errors: that of each; what AWS says.
+// it ends. It looks every so often; a look that does not reach AWS is made again.
+// Errors: that of each; what AWS says.
 func (s *Stack) Follow(ctx context.Context, execution string, every time.Duration, each func(Step) error) (Ending, error) {
-	seen := int64(0)
+	seen, failed := int64(0), 0
 	for {
 		// The status first: what happened before it is told, whatever is asked then.
-		d, err := s.States.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: &execution})
-		if err != nil {
-			return Ending{}, awsFault(err, "the execution cannot be described")
-		}
-		events, err := s.news(ctx, execution, seen)
-		if err != nil {
+		d, events, err := s.look(ctx, execution, seen)
+		if failed++; err == nil {
+			failed = 0
+		} else if !fault.Is(err, fault.Unavailable) || failed == lookTries {
 			return Ending{}, err
 		}
 		for _, e := range events {
@@ -125,13 +127,23 @@ func (s *Stack) Follow(ctx context.Context, execution string, every time.Duratio
 				}
 			}
 		}
-		if d.Status != types.ExecutionStatusRunning && d.Status != types.ExecutionStatusPendingRedrive {
+		if err == nil && d.Status != types.ExecutionStatusRunning && d.Status != types.ExecutionStatusPendingRedrive {
 			return Ending{Succeeded: d.Status == types.ExecutionStatusSucceeded, Status: string(d.Status), Output: []byte(aws.ToString(d.Output)), Error: aws.ToString(d.Error), Cause: aws.ToString(d.Cause)}, nil
 		}
 		if err := pause.For(ctx, every); err != nil {
 			return Ending{}, fault.Wrap(err, fault.Unavailable, "interrupted; the execution goes on: %s", execution)
 		}
 	}
+}
+
+// look is the status of an execution, and its events after the one called seen.
+func (s *Stack) look(ctx context.Context, execution string, seen int64) (*sfn.DescribeExecutionOutput, []types.HistoryEvent, error) {
+	d, err := s.States.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: &execution})
+	if err != nil {
+		return nil, nil, awsFault(err, "the execution cannot be described")
+	}
+	events, err := s.news(ctx, execution, seen)
+	return d, events, err
 }
 
 // news are the events after the one called seen, oldest first.
