@@ -117,8 +117,8 @@ func (s *lastWrite) Put(ctx context.Context, key string, body []byte, cond blob.
 	return s.Memory.Put(ctx, key, body, cond)
 }
 
-// bundleOf is the input that attaches s's signature to a version.
-func bundleOf(t *testing.T, s *signature.Signer, m *registry.Manifest) In {
+// attaching is the input that attaches s's signature to a version.
+func attaching(t *testing.T, s *signature.Signer, m *registry.Manifest) In {
 	t.Helper()
 	bundle, err := s.Sign(m.Model, signature.Files(m))
 	if err != nil {
@@ -144,7 +144,7 @@ func TestSignaturesAreAttachedOnce(t *testing.T) {
 	if err := trust.Check(ctx, w.reg, &m); !fault.Is(err, fault.FailedPrecondition) {
 		t.Fatalf("unsigned: %v", err)
 	}
-	ask := bundleOf(t, key, &m)
+	ask := attaching(t, key, &m)
 	out, err := w.r.Run(ctx, ask)
 	if err != nil || out.SignedBy != key.Key().ID() || out.Version != 1 || out.Digest != first.Digest || out.Existing {
 		t.Fatalf("%+v, %v", out, err)
@@ -152,7 +152,7 @@ func TestSignaturesAreAttachedOnce(t *testing.T) {
 	if err := trust.Check(ctx, w.reg, &m); err != nil {
 		t.Errorf("signed: %v", err)
 	}
-	if _, err := w.r.Run(ctx, bundleOf(t, other, &m)); err != nil { // the next key, before the stack trusts it
+	if _, err := w.r.Run(ctx, attaching(t, other, &m)); err != nil { // the next key, before the stack trusts it
 		t.Errorf("a second key: %v", err)
 	}
 	if again, err := w.r.Run(ctx, ask); err != nil || again.SignedBy != out.SignedBy {
@@ -188,10 +188,10 @@ func TestOddSignaturesAreNotStored(t *testing.T) {
 		want   string
 	}{
 		"another version's": {func(in *In) {
-			in.Signature = bundleOf(t, key, &registry.Manifest{Model: "flights", Files: m.Files[1:]}).Signature
+			in.Signature = attaching(t, key, &registry.Manifest{Model: "flights", Files: m.Files[1:]}).Signature
 		}, fault.FailedPrecondition, "not signed: model.onnx"},
 		"a file more": {func(in *In) {
-			in.Signature = bundleOf(t, key, &registry.Manifest{Files: append(m.Files[:len(m.Files):len(m.Files)], registry.File{Path: "more", SHA256: m.Files[0].SHA256})}).Signature
+			in.Signature = attaching(t, key, &registry.Manifest{Files: append(m.Files[:len(m.Files):len(m.Files)], registry.File{Path: "more", SHA256: m.Files[0].SHA256})}).Signature
 		}, fault.FailedPrecondition, "signed but not there"},
 		"by another key":     {func(in *In) { in.PublicKey = string(other.Key().PEM()) }, fault.FailedPrecondition, "another key"},
 		"changed":            {func(in *In) { in.Signature = strings.Replace(in.Signature, `"sig":"M`, `"sig":"N`, 1) }, fault.FailedPrecondition, "not valid"},
@@ -204,7 +204,7 @@ func TestOddSignaturesAreNotStored(t *testing.T) {
 		"with a source":      {func(in *In) { in.Source = "s3://reg/" + folder }, fault.InvalidArgument, "source"},
 		"a number to itself": {func(in *In) { in.Signature, in.PublicKey = "", "" }, fault.InvalidArgument, "version"},
 	} {
-		in := bundleOf(t, key, &m)
+		in := attaching(t, key, &m)
 		c.change(&in)
 		if _, err := w.r.Run(ctx, in); !fault.Is(err, c.kind) || !strings.Contains(intact(err), c.want) {
 			t.Errorf("%s: %v, want %s with %q", name, err, c.kind, c.want)
