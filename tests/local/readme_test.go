@@ -3,6 +3,8 @@ package local
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"io/fs"
 	"math"
 	"os"
 	"os/exec"
@@ -37,6 +39,10 @@ func blocks(t *testing.T) []block {
 func TestReadme(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(stack.Root(), ".local", local.Instance, "demo.json")); err != nil {
 		t.Skip("the demo has not run on this instance: scripts/demo --instance ", local.Instance)
+	}
+	// Of an earlier run in this checkout; predict overwrites nothing.
+	if err := os.Remove(filepath.Join(stack.Root(), ".local", "sizes.ndjson")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err)
 	}
 	var printed []byte
 	ran := 0
