@@ -56,7 +56,7 @@ var peers = []peer{
 			ports[i], failed = freePort()
 			err = errors.Join(err, failed)
 		}
-		settings := fmt.Sprintf(`{"host":"127.0.0.1","http_port":%s,"grpc_port":%s,"metrics_port":%s,"metrics_dir":%q,"debug":false}`, port, ports[0], ports[1], dir)
+		settings := fmt.Sprintf(`{"host":"127.0.0.1","http_port":%s,"grpc_port":%s,"metrics_port":%s,"metrics_dir":%q,"environments_dir":%q,"debug":false}`, port, ports[0], ports[1], dir, dir)
 		err = errors.Join(err, os.WriteFile(filepath.Join(dir, "settings.json"), []byte(settings), 0o600))
 		err = errors.Join(err, os.WriteFile(filepath.Join(dir, "model-settings.json"), []byte(`{"name":"flights","implementation":"mlserver_runtime.Flights"}`), 0o600))
 		return []string{filepath.Join(bin, "mlserver"), "start", dir}, err

@@ -82,11 +82,15 @@ func (s *server) stop() error {
 	return nil
 }
 
-// end kills a peer with all of its processes.
+// end tells a peer to end, so that it ends its workers, some of which lead groups of
+// their own, and kills what is left after a while.
 func (s *server) end() {
 	if s.cmd.Process != nil {
+		_ = s.cmd.Process.Signal(syscall.SIGTERM)
+		late := time.AfterFunc(10*time.Second, func() { _ = killGroup(s.cmd) })
+		_ = s.cmd.Wait() // of a program told to end
+		late.Stop()
 		_ = killGroup(s.cmd)
-		_ = s.cmd.Wait() // it was killed
 	}
 	if s.log != nil {
 		_ = os.Remove(s.log.Name())
