@@ -402,9 +402,16 @@ func TestGuardsAreCheckedOnTheStateOfEachTry(t *testing.T) {
 func TestTimeRunsOutWhileWaiting(t *testing.T) {
 	_, store := started(t, 1)
 	lost := &only{Store: store, key: registry.StateKey("m"), fail: func() error { return fault.New(fault.FailedPrecondition, "412") }}
-	reg := registry.New(lost, registry.Options{})
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
+	waited := 0
+	reg := registry.New(lost, registry.Options{Sleep: func(ctx context.Context, _ time.Duration) error {
+		if waited++; waited < 3 {
+			return nil
+		}
+		<-ctx.Done()
+		return ctx.Err()
+	}})
 	_, err := reg.Apply(ctx, "m", registry.Request{TransitionID: "x", SeenGeneration: 1, Actor: "a"}, registry.Configure(sha(1)))
 	wantKind(t, err, fault.Aborted, "in time")
 	if !errors.Is(err, context.DeadlineExceeded) {
