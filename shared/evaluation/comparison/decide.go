@@ -82,9 +82,22 @@ func Decide(s *State, p Policy, st Step) (Decision, error) {
 	}
 	gates := append(l.step(&st), l.kept(false)...)
 	if all(gates) == gate.Yes {
-		return Decision{Action: Advance, Reasons: append(harms, gates...), Summary: "Advance: no harm is shown, and errors and latency are within their margins."}, nil
+		return Decision{Action: Advance, Reasons: append(harms, gates...), Summary: "Advance: no harm is shown" + p.Guardrails.within() + "."}, nil
 	}
 	return wait(append(harms, gates...), gates, &st, p.MaxWait), nil
+}
+
+// within names the guards of requests that an advance has passed.
+func (g *Guardrails) within() string {
+	switch {
+	case g.ErrorRatio.Off && g.Latency.Off:
+		return ""
+	case g.ErrorRatio.Off:
+		return ", and latency is within its margin"
+	case g.Latency.Off:
+		return ", and errors are within their margin"
+	}
+	return ", and errors and latency are within their margins"
 }
 
 // examine checks what must hold before any look.

@@ -128,6 +128,23 @@ func TestDecide(t *testing.T) {
 	}
 }
 
+// TestAdvanceSaysWhatWasLookedAt: a guard that is off was not passed.
+func TestAdvanceSaysWhatWasLookedAt(t *testing.T) {
+	for want, off := range map[string][2]bool{
+		"Advance: no harm is shown, and errors and latency are within their margins.": {},
+		"Advance: no harm is shown, and latency is within its margin.":                {true, false},
+		"Advance: no harm is shown, and errors are within their margin.":              {false, true},
+		"Advance: no harm is shown.":                                                  {true, true},
+	} {
+		p := DefaultPolicy()
+		p.Guardrails.ErrorRatio.Off, p.Guardrails.Latency.Off = off[0], off[1]
+		d, err := Decide(scene{pairs: 6000, hours: 20}.state(t), p, Step{Bake: 3600, Elapsed: 7200})
+		if err != nil || d.Summary != want {
+			t.Errorf("%q, %v, want %q", d.Summary, err, want)
+		}
+	}
+}
+
 func told(gates []gate.Result) string {
 	var b strings.Builder
 	for _, g := range gates {
