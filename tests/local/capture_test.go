@@ -8,10 +8,9 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/tidegate/tidegate/tests/local/stack"
 )
@@ -151,33 +150,19 @@ func waitForCaptures(t *testing.T, model string, n int) map[string][]record {
 	return byID
 }
 
-// captures reads the model's records of the last hours.
+// arrived are the objects of captures that were read.
+var arrived sync.Map
+
+// captures reads the model's records that arrived since the tests began.
 func captures(ctx context.Context, model string) ([]record, error) {
-	bucket, prefix := local.Outputs["DataBucketName"], "captures/"
-	client := local.S3()
+	objects, err := listed(ctx, "captures/", &arrived)
+	if err != nil {
+		return nil, err
+	}
 	var records []record
-	pages := s3.NewListObjectsV2Paginator(client, &s3.ListObjectsV2Input{Bucket: &bucket, Prefix: &prefix})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
+	for _, o := range objects {
+		if records, err = decode(records, o.content, model); err != nil {
 			return nil, err
-		}
-		for _, object := range page.Contents {
-			if time.Since(*object.LastModified) > 5*time.Minute {
-				continue
-			}
-			out, err := client.GetObject(ctx, &s3.GetObjectInput{Bucket: &bucket, Key: object.Key})
-			if err != nil {
-				return nil, err
-			}
-			content, err := io.ReadAll(out.Body)
-			_ = out.Body.Close()
-			if err != nil {
-				return nil, err
-			}
-			if records, err = decode(records, content, model); err != nil {
-				return nil, err
-			}
 		}
 	}
 	return records, nil
@@ -194,6 +179,9 @@ func decode(records []record, content []byte, model string) ([]record, error) {
 		}
 	}
 	for line := range bytes.Lines(content) {
+		if !bytes.Contains(line, []byte(`"`+model+`"`)) {
+			continue
+		}
 		var r record
 		if err := json.Unmarshal(line, &r); err != nil {
 			return nil, err

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -300,41 +299,6 @@ func reportsOf(ctx context.Context, t *testing.T, model, window string) [][]byte
 		}
 	}
 	return reports
-}
-
-// object is one of the data bucket.
-type object struct {
-	key, tag string
-	content  []byte
-}
-
-func list(ctx context.Context, t *testing.T, prefix string) []object {
-	t.Helper()
-	client, bucket := local.S3(), local.Outputs["DataBucketName"]
-	var all []object
-	pages := s3.NewListObjectsV2Paginator(client, &s3.ListObjectsV2Input{Bucket: &bucket, Prefix: &prefix})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, o := range page.Contents {
-			if time.Since(*o.LastModified) > 10*time.Minute { // of an earlier run
-				continue
-			}
-			got, err := client.GetObject(ctx, &s3.GetObjectInput{Bucket: &bucket, Key: o.Key})
-			if err != nil {
-				t.Fatal(err)
-			}
-			content, err := io.ReadAll(got.Body)
-			_ = got.Body.Close()
-			if err != nil {
-				t.Fatal(err)
-			}
-			all = append(all, object{*o.Key, aws.ToString(got.VersionId) + " " + *o.ETag, content})
-		}
-	}
-	return all
 }
 
 func put(t *testing.T, key string, content []byte) {
