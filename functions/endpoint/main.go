@@ -38,6 +38,7 @@ func main() {
 	err := fmt.Errorf("the argument %q is neither serve nor health", os.Args[1:])
 	switch {
 	case len(os.Args) == 1, len(os.Args) == 2 && os.Args[1] == "serve":
+		collectRarely(os.Getenv)
 		var server *serving.Server
 		if server, err = build(ctx, log, os.Getenv); err == nil {
 			err = server.Run(ctx)

@@ -13,11 +13,16 @@ import (
 // write sends an answer. An error of the connection has nobody to be told to.
 func write(w http.ResponseWriter, r *http.Request, resp *httpapi.Response) {
 	header := w.Header()
+	values := make([]string, 0, len(resp.Header)+1) // one piece of memory for all fields
+	set := func(name, value string) {
+		values = append(values, value)
+		header[name] = values[len(values)-1 : len(values) : len(values)]
+	}
 	for name, value := range resp.Header {
-		header[name] = []string{value}
+		set(name, value)
 	}
 	if r.Method != http.MethodHead {
-		header["Content-Length"] = []string{strconv.Itoa(len(resp.Body))}
+		set("Content-Length", strconv.Itoa(len(resp.Body)))
 	}
 	w.WriteHeader(resp.Status)
 	_, _ = w.Write(resp.Body)
