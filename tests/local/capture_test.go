@@ -128,7 +128,7 @@ func checkHeaders(t *testing.T, name string, header http.Header, slot string) {
 // waitForCaptures returns the model's records by inference id, once there are n and a moment more has passed: enough for one that is there twice.
 func waitForCaptures(t *testing.T, model string, n int) map[string][]record {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute) // the traffic of other tests is captured, too
 	defer cancel()
 	var records []record
 	err := stack.Eventually(ctx, func() (bool, error) {

@@ -217,9 +217,16 @@ func moved(t *testing.T, model string, at time.Time) map[string][]byte {
 	t.Helper()
 	ms := fmt.Sprintf("%012x", at.UnixMilli())
 	objects := map[string][]byte{}
-	for _, object := range list(t.Context(), t, "captures/") {
+	all, err := listed(t.Context(), "captures/", &arrived)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, object := range all {
 		var lines bytes.Buffer
 		for line := range bytes.Lines(object.content) {
+			if !bytes.Contains(line, []byte(`"`+model+`"`)) {
+				continue
+			}
 			var r map[string]json.RawMessage
 			if err := json.Unmarshal(line, &r); err != nil {
 				t.Fatal(err)
