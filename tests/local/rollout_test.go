@@ -302,7 +302,7 @@ func waitFor(ctx context.Context, t *testing.T, model, what string, is func(stat
 // taken back in its first; then a person rolls back, of a frozen model.
 func TestRollout(t *testing.T) {
 	t.Parallel() // most of it is waiting for bakes and schedules
-	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 12*time.Minute)
 	defer cancel()
 	model := stack.Name(t.Name())
 	if _, err := local.Serve(ctx, model, "binary_classification", linear(t, 0.45, 0.1, 0)); err != nil { // knows nothing of x1
