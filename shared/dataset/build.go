@@ -3,7 +3,6 @@ package dataset
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/tidegate/tidegate/shared/fault"
@@ -158,22 +157,4 @@ func (c *channel) empty(tables []Source, joined *Joined) error {
 			joined.Counts.Predictions, joined.From.Format(time.RFC3339), joined.To.Format(time.RFC3339), joined.Counts.Labelled, joined.Incomplete)
 	}
 	return fault.New(fault.FailedPrecondition, "%s", text)
-}
-
-// Find returns the dataset with a channel of that digest; ok is false when there is none.
-// The newest number that has it counts.
-func Find(ctx context.Context, reg *registry.Registry, name, digest string) (d Document, ok bool, err error) {
-	numbers, err := numbersOf(ctx, reg, name)
-	if err != nil {
-		return Document{}, false, err
-	}
-	for _, n := range slices.Backward(numbers) {
-		if d, err = Read(ctx, reg, name, n); err != nil {
-			return Document{}, false, err
-		}
-		if registry.Hex(d.Digest) == registry.Hex(digest) {
-			return d, true, nil
-		}
-	}
-	return Document{}, false, nil
 }

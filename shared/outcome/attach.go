@@ -173,8 +173,8 @@ func (p *part) ask(r *label.Record, row askedRow, key string, line int) error {
 		p.asked.labels = map[askedRow]*askedLabel{}
 	}
 	at := r.TS.UnixMilli()
-	l, known := p.asked.labels[row]
-	if !known {
+	l, held := p.asked.labels[row]
+	if !held {
 		p.asked.labels[row] = &askedLabel{value: value, at: at, since: at, lines: 1}
 		if int64(len(p.asked.labels))*askedBytes > p.budget/2 {
 			return errBudget

@@ -244,7 +244,7 @@ func (r *Registrar) publish(ctx context.Context, b *bundle, c candidate, in In, 
 	if err != nil {
 		return Out{}, err
 	}
-	if !lists(&m, provenance.StatementFile) { // a carried version brings its own along
+	if _, brought := m.File(provenance.StatementFile); !brought { // a carried version brings its own along
 		if err := r.putProvenance(ctx, origin{model: c.model, schema: &c.schema, source: in.Source, reference: reference}, &m); err != nil {
 			return Out{}, err
 		}
@@ -254,10 +254,6 @@ func (r *Registrar) publish(ctx context.Context, b *bundle, c candidate, in In, 
 		return Out{}, err
 	}
 	return out.with(stored, existing), nil
-}
-
-func lists(m *registry.Manifest, path string) bool {
-	return slices.ContainsFunc(m.Files, func(f registry.File) bool { return f.Path == path })
 }
 
 // with answers by what is stored, which may be another caller's registration of the same content.
