@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"runtime"
 	"strconv"
 	"time"
 
@@ -88,9 +87,9 @@ func (c *config) listen() (http, rpc net.Listener, err error) {
 
 // runtime opens ONNX Runtime, where it is asked to or on the CPU. servedBy is what
 // answers say of it.
-func (c *config) runtime(log *slog.Logger) (rt *onnx.Runtime, servedBy string, err error) {
+func (c *config) runtime(log *slog.Logger, processors int) (rt *onnx.Runtime, servedBy string, err error) {
 	rt, err = onnx.Open(onnx.Options{
-		Library: c.Library, Threads: cmp.Or(c.Threads, runtime.NumCPU()), Log: log,
+		Library: c.Library, Threads: cmp.Or(c.Threads, processors), Log: log,
 		Provider: c.Provider, Device: onnx.Device{ID: c.Device, MemoryBytes: c.Memory, TF32: c.TF32},
 	})
 	if err != nil {

@@ -38,9 +38,9 @@ func main() {
 	err := fmt.Errorf("the argument %q is neither serve nor health", os.Args[1:])
 	switch {
 	case len(os.Args) == 1, len(os.Args) == 2 && os.Args[1] == "serve":
-		collectRarely(os.Getenv)
+		processors := tune(os.Getenv)
 		var server *serving.Server
-		if server, err = build(ctx, log, os.Getenv); err == nil {
+		if server, err = build(ctx, log, os.Getenv, processors); err == nil {
 			err = server.Run(ctx)
 		}
 	case len(os.Args) == 2 && os.Args[1] == "health":
@@ -52,7 +52,7 @@ func main() {
 	}
 }
 
-func build(ctx context.Context, log *slog.Logger, getenv func(string) string) (*serving.Server, error) {
+func build(ctx context.Context, log *slog.Logger, getenv func(string) string, processors int) (*serving.Server, error) {
 	var cfg config
 	if err := validate.Config(getenv, &cfg); err != nil {
 		return nil, err
@@ -65,7 +65,7 @@ func build(ctx context.Context, log *slog.Logger, getenv func(string) string) (*
 	if err != nil {
 		return nil, err
 	}
-	rt, servedBy, err := cfg.runtime(log)
+	rt, servedBy, err := cfg.runtime(log, processors)
 	if err != nil {
 		return nil, err
 	}

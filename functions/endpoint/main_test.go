@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -53,7 +54,7 @@ func startIn(t testing.TB, dir string, env map[string]string) endpoint {
 			"TIDEGATE_ONNXRUNTIME_LIB": onnxtest.Library(t), "TIDEGATE_REQUEST_LINES": "false", "TIDEGATE_THREADS": "1",
 		}[key]
 	}
-	server, err := build(t.Context(), slog.New(slog.DiscardHandler), getenv)
+	server, err := build(t.Context(), slog.New(slog.DiscardHandler), getenv, runtime.NumCPU())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,7 +215,7 @@ func TestStartsThatFail(t *testing.T) {
 				return v
 			}
 			return map[string]string{"TIDEGATE_MODEL_DIR": dir, "TIDEGATE_HOST": "127.0.0.1"}[key]
-		})
+		}, runtime.NumCPU())
 		if err == nil || !strings.Contains(err.Error(), tt.says) {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"strconv"
 	"time"
@@ -40,14 +41,28 @@ func follow(gate *serving.Gate, models []string, flush func(context.Context) err
 	}
 }
 
-// collectRarely lets the heap of Go grow to five times what lives in it, unless GOGC
-// says otherwise. Models lie outside of it: a few megabytes live, and collecting at
-// each doubling took part of the processors from requests.
-func collectRarely(getenv func(string) string) {
-	const percent = 400
+// tune sets the Go runtime for what this process does, unless GOGC and GOMAXPROCS
+// say otherwise.
+//
+// The heap may grow to five times what lives in it: models lie outside of it, a few
+// megabytes live, and collecting at each doubling took part of the processors from
+// requests.
+//
+// There are two of the scheduler's processors for each of the machine. A run of the model keeps
+// one of them until the scheduler notices that its thread is away in ONNX Runtime, and so does a thread that
+// the system has put aside; meanwhile requests could not be read or answered.
+//
+// It returns how many processors there are to use, by the limit of the container too.
+func tune(getenv func(string) string) (processors int) {
+	const percent, each = 400, 2
+	processors = runtime.GOMAXPROCS(0)
 	if getenv("GOGC") == "" {
 		debug.SetGCPercent(percent)
 	}
+	if getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(each * processors)
+	}
+	return processors
 }
 
 // load loads the models, and gives back the memory that their files were read into.

@@ -33,7 +33,7 @@ func startServer(ctx context.Context, program, library, dir string, env ...strin
 	}
 	s.cmd = exec.CommandContext(ctx, program, "serve") // #nosec G204
 	s.cmd.Env = append([]string{"TIDEGATE_HOST=127.0.0.1", "TIDEGATE_PORT=" + s.web, "TIDEGATE_GRPC_PORT=" + s.rpc, "TIDEGATE_MODEL_DIR=" + dir,
-		"TIDEGATE_ONNXRUNTIME_LIB=" + library, "TIDEGATE_REQUEST_LINES=false", "GOGC=400"}, env...) // GOGC as in the image
+		"TIDEGATE_ONNXRUNTIME_LIB=" + library, "TIDEGATE_REQUEST_LINES=false"}, env...)
 	for _, name := range []string{"TIDEGATE_PROVIDER", "LD_LIBRARY_PATH"} { // for a run on a GPU
 		if value, set := os.LookupEnv(name); set {
 			s.cmd.Env = append(s.cmd.Env, name+"="+value)
