@@ -23,20 +23,20 @@ func newFileEmitter(j *filesJoin, worker int, counts *Counts) *fileEmitter {
 
 // single hands out a row that is not joined.
 func (e *fileEmitter) single(row []uint64, k Key, hasLabel bool) error {
-	m := rowMore{labelled: hasLabel}
+	m, since := rowMore{labelled: hasLabel}, int64(0)
 	if l := &e.j.layout; hasLabel {
 		m.label = math.Float64frombits(row[l.label])
 		if l.labelAt >= 0 {
-			m.since = int64(row[l.labelAt])
+			since = int64(row[l.labelAt])
 		}
 	}
 	row[rowHi], row[rowLo] = k.Hi, k.Lo
-	return e.row(row, &m)
+	return e.row(row, &m, since)
 }
 
-// row hands out a row without a partner.
-func (e *fileEmitter) row(row []uint64, m *rowMore) error {
-	if e.append(row, m) && e.Requests[row[rowState]>>stateSource].Origin.Role == capture.Paired {
+// row hands out a row without a partner, whose first label became known at since.
+func (e *fileEmitter) row(row []uint64, m *rowMore, since int64) error {
+	if e.append(row, m, since) && e.Requests[row[rowState]>>stateSource].Origin.Role == capture.Paired {
 		e.counts.Unpaired++
 	}
 	if e.Rows >= batchRows {
@@ -55,9 +55,10 @@ func (e *fileEmitter) several(p *partJoin, head uint32) error {
 		return int(p.row(a)[rowState]>>stateSource) - int(p.row(b)[rowState]>>stateSource)
 	})
 	served := -1
+	var none labelTimes
 	for _, i := range e.members {
 		row := p.row(i)
-		if !e.append(row, &p.more[i]) {
+		if !e.append(row, &p.more[i], p.timesOf(i, &none).since) {
 			continue
 		}
 		switch place := e.Rows - 1; {
@@ -77,7 +78,7 @@ func (e *fileEmitter) several(p *partJoin, head uint32) error {
 }
 
 // append adds a row to the batch; false when it is left out.
-func (e *fileEmitter) append(row []uint64, m *rowMore) bool {
+func (e *fileEmitter) append(row []uint64, m *rowMore, since int64) bool {
 	if len(e.Requests) == 0 {
 		for _, o := range e.j.origins {
 			e.Requests = append(e.Requests, Request{Origin: o, Again: true})
@@ -121,7 +122,7 @@ func (e *fileEmitter) append(row []uint64, m *rowMore) bool {
 		value = m.label
 	}
 	e.Label = append(e.Label, value)
-	e.LabelAt = append(e.LabelAt, m.since)
+	e.LabelAt = append(e.LabelAt, since)
 	for k := range e.Segments {
 		e.Segments[k] = append(e.Segments[k], uint32(row[l.segments+k/2]>>(k%2*32)))
 	}

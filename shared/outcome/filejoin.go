@@ -48,20 +48,33 @@ type partJoin struct {
 
 	rows  []uint64
 	more  []rowMore
-	slots []uint32 // place+1 of the first row of an id, by open addressing
+	times []labelTimes // beside more; empty when labels come without times
+	slots []uint32     // place+1 of the first row of an id, by open addressing
 }
 
 // rowMore is what the join finds out about a row.
 type rowMore struct {
 	label    float64
-	at       int64  // of the label that counts
-	since    int64  // when the first label of the row became known; 0 is not known
 	next     uint32 // place+1 of the row of another source
 	dropped  bool   // a repeated row
 	member   bool   // it is in the chain of another
 	differs  bool
 	labelled bool
 	conflict bool
+}
+
+// labelTimes are when labels of a row became known, milliseconds since 1970; 0 is not known.
+type labelTimes struct {
+	at    int64 // of the label that counts
+	since int64 // of the first
+}
+
+// timesOf are those of row i, or what none points to.
+func (p *partJoin) timesOf(i uint32, none *labelTimes) *labelTimes {
+	if len(p.times) == 0 {
+		return none
+	}
+	return &p.times[i]
 }
 
 func (p *partJoin) join(partition int) error {
@@ -92,6 +105,10 @@ func (p *partJoin) gather(partition int) {
 	n := len(p.rows) / p.width
 	p.more = grown(p.more, n)
 	clear(p.more)
+	if p.j.layout.timed() {
+		p.times = grown(p.times, n)
+		clear(p.times)
+	}
 	p.slots = grown(p.slots, 1<<bits.Len(uint(n+n/2)))
 	clear(p.slots)
 	l := &p.j.layout
@@ -103,8 +120,8 @@ func (p *partJoin) gather(partition int) {
 		if row[rowState]&flagLabelled != 0 {
 			m.labelled, m.label = true, math.Float64frombits(row[l.label])
 			if l.labelAt >= 0 {
-				m.at = int64(row[l.labelAt])
-				m.since = m.at
+				at := int64(row[l.labelAt])
+				p.times[i] = labelTimes{at, at}
 			}
 		}
 	}
@@ -174,7 +191,9 @@ func (p *partJoin) repeated(first, second uint32) {
 		return
 	}
 	copy(a, b)
-	m.label, m.at, m.since, m.labelled = p.more[second].label, p.more[second].at, p.more[second].since, p.more[second].labelled
+	m.label, m.labelled = p.more[second].label, p.more[second].labelled
+	var none labelTimes
+	*p.timesOf(first, &none) = *p.timesOf(second, &none)
 }
 
 // attach gives a label to the rows of its id.
@@ -188,27 +207,30 @@ func (p *partJoin) attach(l []uint64) {
 	if len(l) > labelKnown {
 		at = int64(l[labelKnown])
 	}
+	var none labelTimes
 	for k := head; k != 0; k = p.more[k-1].next {
-		m := &p.more[k-1]
+		m, times := &p.more[k-1], p.timesOf(k-1, &none)
 		if !m.labelled {
-			m.labelled, m.label, m.at, m.since = true, value, at, at
+			m.labelled, m.label = true, value
+			*times = labelTimes{at, at}
 			continue
 		}
 		if k == head {
 			p.out.counts.LabelDuplicates++
 		}
 		m.conflict = m.conflict || m.label != value
-		if p.j.classes.newer(value, at, m.label, m.at) {
-			m.label, m.at = value, at
+		if p.j.classes.newer(value, at, m.label, times.at) {
+			m.label, times.at = value, at
 		}
-		if at != 0 && (m.since == 0 || at < m.since) {
-			m.since = at
+		if at != 0 && (times.since == 0 || at < times.since) {
+			times.since = at
 		}
 	}
 }
 
 // emit hands out the rows of the partition, those of an id together.
 func (p *partJoin) emit() error {
+	var none labelTimes
 	for i := range p.more {
 		m := &p.more[i]
 		if m.dropped || m.member {
@@ -216,7 +238,7 @@ func (p *partJoin) emit() error {
 		}
 		var err error
 		if m.next == 0 {
-			err = p.out.row(p.row(uint32(i)), m)
+			err = p.out.row(p.row(uint32(i)), m, p.timesOf(uint32(i), &none).since)
 		} else {
 			err = p.out.several(p, uint32(i))
 		}

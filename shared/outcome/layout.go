@@ -127,6 +127,9 @@ func newLayout(s *Spec, n *Names, labels bool) layout {
 	return l
 }
 
+// timed says whether labels come with times.
+func (l *layout) timed() bool { return l.labelAt >= 0 || l.labelWords > labelKnown }
+
 const (
 	// partitionRows is about how many rows a partition has: with its table it fits into a second-level cache.
 	partitionRows = 32 << 10
