@@ -19,6 +19,9 @@ import (
 // TestAnySharding: the same bytes for any number of shards, order of rows and of
 // merges, with few segments, with more than are kept, with chosen ones, and with too many.
 func TestAnySharding(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one goroutine, and the same for long")
+	}
 	ref := testReference(t, 6000)
 	few, many := day(rand.New(rand.NewPCG(1, 1)), 1500, 8, 0.05, 0.9), day(rand.New(rand.NewPCG(1, 2)), 1500, 40, 0.05, 0.9)
 	for name, tt := range map[string]struct {

@@ -100,6 +100,9 @@ func encoded(t testing.TB, s *State) []byte {
 }
 
 func TestStateDoesNotDependOnSharding(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one goroutine, and the same for long")
+	}
 	for _, task := range []Task{Binary, Multiclass, Regression} {
 		t.Run(string(task), func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(1, 2))

@@ -44,8 +44,11 @@ func decimals(n int, each func(text string)) {
 }
 
 func TestFloatsEqualStrconv(t *testing.T) {
-	n := 0
-	decimals(20000, func(text string) {
+	n, draws := 0, 20_000
+	if testing.Short() {
+		draws = 2000
+	}
+	decimals(draws, func(text string) {
 		n++
 		for _, b := range []string{text, text + ",1", text + "   "} {
 			want64, err := strconv.ParseFloat(text, 64)
