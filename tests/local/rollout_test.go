@@ -117,6 +117,10 @@ func ofThree(rng *rand.Rand) (body string, label int) {
 	return fmt.Sprintf(`{"inputs":[{"name":"x","shape":[1,3],"datatype":"FP32","data":[%g,%g,0]}]}`, x0, x1), label
 }
 
+// think is how long a worker of the traffic waits between two requests: the emulator is one process, and what waits for it
+// beside the traffic, machines and schedules, would wait for long.
+const think = 50 * time.Millisecond
+
 // drive sends requests until the test ends or stops it.
 func drive(t *testing.T, model string, keys int, request func(*rand.Rand) (string, int)) *traffic {
 	t.Helper()
@@ -129,6 +133,10 @@ func drive(t *testing.T, model string, keys int, request func(*rand.Rand) (strin
 			rng := rand.New(rand.NewPCG(uint64(worker), 6))
 			for ctx.Err() == nil {
 				f.send(ctx, rng, fmt.Sprint("customer-", rng.IntN(keys)))
+				select {
+				case <-ctx.Done():
+				case <-time.After(think):
+				}
 			}
 		})
 	}
