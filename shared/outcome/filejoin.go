@@ -16,7 +16,7 @@ func (j *filesJoin) joinParts() error {
 	for w := range joins {
 		joins[w] = partJoin{j: j, width: j.layout.words, out: j.readers[w].out}
 	}
-	err := j.each(1<<(64-j.shift), func(worker, i int) error {
+	err := j.each(j.spread.partitions(), func(worker, i int) error {
 		if err := j.ctx.Err(); err != nil {
 			return err
 		}
@@ -135,7 +135,8 @@ func (p *partJoin) row(i uint32) []uint64 {
 // slot is where the rows of a key hang, or could.
 func (p *partJoin) slot(hi, lo uint64) int {
 	mask := len(p.slots) - 1
-	for at := int(Key{hi, lo}.Hash()) & mask; ; at = (at + 1) & mask {
+	// Neither the low nor the high bits of the hash: rows of a partition have them in common.
+	for at := int(Key{hi, lo}.Hash()>>16) & mask; ; at = (at + 1) & mask {
 		head := p.slots[at]
 		if head == 0 {
 			return at

@@ -119,9 +119,9 @@ func TestFilesGiveTheSameHoweverTheyAreWritten(t *testing.T) {
 		for range orders {
 			rng.Shuffle(len(rows), func(i, j int) { rows[i], rows[j] = rows[j], rows[i] })
 			rng.Shuffle(len(labels), func(i, j int) { labels[i], labels[j] = labels[j], labels[i] })
-			for _, workers := range []int{1, 3} {
+			for _, workers := range []int{1, 2, 3} {
 				f := base
-				f.Workers, f.perPartition = workers, []int64{1: 100, 3: 7000}[workers]
+				f.Workers, f.perPartition = workers, []int64{1: 100, 2: 20, 3: 7000}[workers] // of 20: by groups of keys
 				cut := rng.IntN(len(rows))
 				f.Predictions = []Predicted{{Files: []File{write(t, rows[:cut], nil), write(t, rows[cut:], nil)}}}
 				f.Labels = []File{write(t, nil, labels)}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/bits"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -21,7 +20,7 @@ type filesJoin struct {
 	workers int
 	parts   []filePart
 	layout  layout
-	shift   int // of the hash of a key: what is left is the partition
+	spread  spread
 	labels  []partitions
 	rowsOf  []partitions // by worker
 	readers []*fileReader
@@ -72,8 +71,7 @@ func (j *filesJoin) open() error {
 	// A text file is one part, and takes longest: it comes first.
 	slices.SortStableFunc(j.parts, func(a, b filePart) int { return a.table.Parts() - b.table.Parts() })
 	j.layout = newLayout(&j.spec, &j.Names, same)
-	partitions := max(1, min(maxPartitions, rows/max(j.perPartition, 1)))
-	j.shift = 64 - bits.Len64(uint64(partitions-1))
+	j.spread = spreadOver(int(max(1, min(maxPartitions, rows/max(j.perPartition, 1)))))
 	return nil
 }
 
@@ -111,7 +109,7 @@ func (j *filesJoin) each(n int, work func(worker, i int) error) error {
 
 // read reads all parts into the partitions of each worker, or hands them out.
 func (j *filesJoin) read() error {
-	n := 1 << (64 - j.shift)
+	n := j.spread.partitions()
 	for w := range j.workers {
 		j.labels = append(j.labels, newPartitions(n, j.layout.labelWords))
 		j.rowsOf = append(j.rowsOf, newPartitions(n, j.layout.words))

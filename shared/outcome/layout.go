@@ -1,6 +1,8 @@
 package outcome
 
 import (
+	"math/bits"
+
 	"github.com/tidegate/tidegate/shared/outcome/table"
 	"github.com/tidegate/tidegate/shared/schema"
 )
@@ -137,6 +139,40 @@ const (
 	// chunkRows is how many rows are held together.
 	chunkRows = 512
 )
+
+// groupsOfKeys is quality.KeyGroups. In many partitions the rows of a group stay
+// together: where clusters are ids, the thousands of cells that a group counts on are then
+// still in the cache for its next row. Another number would cost time, and change nothing.
+const groupsOfKeys = 200
+
+// spread says which partition a hash falls into.
+type spread struct {
+	grouped bool // by the group first
+	bits    int  // of the hash's highest, how many tell the partition (of a group)
+}
+
+// spreadOver makes about n partitions.
+func spreadOver(n int) spread {
+	if n < groupsOfKeys/2 {
+		return spread{false, bits.Len(uint(n - 1))}
+	}
+	return spread{true, bits.Len(uint((n - 1) / groupsOfKeys))}
+}
+
+func (s spread) partitions() int {
+	if s.grouped {
+		return groupsOfKeys << s.bits
+	}
+	return 1 << s.bits
+}
+
+func (s spread) of(hash uint64) uint64 {
+	part := hash >> (64 - s.bits)
+	if s.grouped {
+		part |= hash % groupsOfKeys << s.bits
+	}
+	return part
+}
 
 // partitions hold rows of words by the hash of their key.
 type partitions struct {

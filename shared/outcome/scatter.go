@@ -52,7 +52,7 @@ func (r *fileReader) scatter(n int) error {
 		}
 		return nil
 	}
-	parts, shift := &r.j.rowsOf[r.worker], r.j.shift
+	parts, spread := &r.j.rowsOf[r.worker], r.j.spread
 	for i := range n {
 		if r.noID[i] {
 			continue
@@ -63,7 +63,7 @@ func (r *fileReader) scatter(n int) error {
 		if l.label >= 0 && r.labels[i] == labelled {
 			row[rowState] |= flagLabelled
 		}
-		copy(parts.add(k.Hash()>>shift), row)
+		copy(parts.add(spread.of(k.Hash())), row)
 	}
 	return nil
 }
@@ -83,7 +83,7 @@ func (r *fileReader) labelBatch(b *table.Batch) error {
 			r.times(labelKnown, v)
 		}
 	}
-	parts, shift := &r.j.labels[r.worker], r.j.shift
+	parts, spread := &r.j.labels[r.worker], r.j.spread
 	for i := range b.Rows {
 		if r.noID[i] {
 			continue
@@ -99,7 +99,7 @@ func (r *fileReader) labelBatch(b *table.Batch) error {
 		k := r.keys[i]
 		row := r.stage[i*r.width : (i+1)*r.width]
 		row[labelHi], row[labelLo] = k.Hi, k.Lo
-		copy(parts.add(k.Hash()>>shift), row)
+		copy(parts.add(spread.of(k.Hash())), row)
 	}
 	return nil
 }
