@@ -62,6 +62,51 @@ timed() {
   fi
 }
 
+# beside NAME COMMAND... begins a step that goes on while others follow, behind them for the processors. Its output is kept for `joined`.
+BESIDE=()
+beside() {
+  local name=$1 log="$LOCAL/beside-${#BESIDE[@]}.log"
+  shift
+  printf '\n== %s: begun, and told below\n' "$name" >&2
+  set -m # a process group of its own, so that `abandon` reaches all of it
+  (
+    code=0 start=$SECONDS
+    nice -n 10 "$@" >"$log" 2>&1 || code=$?
+    printf '%s\n' $((SECONDS - start)) >"$log.seconds"
+    exit "$code"
+  ) &
+  set +m
+  BESIDE+=("$!|$log|$name")
+}
+
+# abandon ends the steps that still go on beside.
+abandon() {
+  local step
+  [ "${#BESIDE[@]}" -gt 0 ] || return 0
+  for step in "${BESIDE[@]}"; do
+    kill -- "-${step%%|*}" 2>/dev/null || true
+  done
+}
+
+# joined waits for the steps that beside began, and tells what they said. The job ends with the first that failed.
+joined() {
+  local step pid log name code
+  for step in "${BESIDE[@]}"; do
+    IFS='|' read -r pid log name <<<"$step"
+    code=0
+    wait "$pid" || code=$?
+    printf '\n== %s\n' "$name" >&2
+    cat "$log" >&2
+    TIMINGS+=("$(printf '%4d s  %s, beside the others' "$(cat "$log.seconds")" "$name")")
+    if [ "$code" -ne 0 ]; then
+      summary >&2
+      printf '\n%s failed (%s)\n' "$name" "${0##*/}" >&2
+      exit "$code"
+    fi
+  done
+  BESIDE=()
+}
+
 # summary lists the steps so far with their seconds.
 summary() {
   echo

@@ -71,9 +71,13 @@ func (d *demo) tellMove(ctx context.Context, reg *registry.Registry, before, s *
 	if report.Pinned {
 		rows, groups = "pinned rows", fmt.Sprintf("%d days", report.Blocks)
 	}
+	spread := fmt.Sprintf("%.4f over %s", max(m.SE.Key, m.SE.Block), groups)
+	if report.KeyGroups == 1 {
+		spread = "and all are of one day, the key"
+	}
 	d.say("    %s", e.Summary)
-	d.say("    %d %s: ROC AUC %.4f beside %.4f, gain %+.4f [%+.4f, %+.4f]; standard error %.4f by row, %.4f over %s.",
-		report.Pairs.Pairs, rows, m.Challenger.Value, m.Champion.Value, m.Delta, m.Lo, m.Hi, m.SE.Row, max(m.SE.Key, m.SE.Block), groups)
+	d.say("    %d %s: ROC AUC %.4f beside %.4f, gain %+.4f [%+.4f, %+.4f]; standard error %.4f by row, %s.",
+		report.Pairs.Pairs, rows, m.Challenger.Value, m.Champion.Value, m.Delta, m.Lo, m.Hi, m.SE.Row, spread)
 	if report.Pinned || r == nil || before.Rollout == nil {
 		return nil
 	}
