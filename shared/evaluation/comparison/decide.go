@@ -141,7 +141,8 @@ func (l *look) last(harms []gate.Result, st *Step) Decision {
 	return wait(reasons, gates, st, l.p.MaxWait)
 }
 
-// step are the gates on the step itself.
+// step are the gates on the step itself. That no harm is shown counts only where harm
+// was looked for: with rare positives many pairs have too few of a class for it.
 func (l *look) step(st *Step) []gate.Result {
 	bake := gate.Result{Name: "bake", Value: float64(st.Elapsed), Bound: float64(st.Bake), Answer: gate.Yes}
 	if st.Elapsed < st.Bake {
@@ -152,7 +153,7 @@ func (l *look) step(st *Step) []gate.Result {
 	if now < uint64(l.p.StepPairs) {
 		pairs.Answer, pairs.Reason = gate.Unknown, fmt.Sprintf("%d of %d new pairs", now, l.p.StepPairs)
 	}
-	return []gate.Result{bake, pairs}
+	return []gate.Result{bake, pairs, l.p.HarmLook.need(&l.s.spec, "abort_first_look", l.all.Counts)}
 }
 
 func wait(reasons, gates []gate.Result, st *Step, most float64) Decision {

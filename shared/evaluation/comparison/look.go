@@ -106,8 +106,6 @@ func (l *look) harms() []gate.Result {
 		for i := range l.segments {
 			out = append(out, l.segments[i].harmed(l.primary.Metric+".segment."+validate.Cut(*l.segments[i].Segment)))
 		}
-	} else {
-		out = append(out, l.p.HarmLook.need(&l.s.spec, "abort_first_look", l.all.Counts))
 	}
 	for _, b := range []*Bound{l.errors, l.latency} {
 		if b != nil {
