@@ -55,10 +55,9 @@ func (e *fileEmitter) several(p *partJoin, head uint32) error {
 		return int(p.row(a)[rowState]>>stateSource) - int(p.row(b)[rowState]>>stateSource)
 	})
 	served := -1
-	var none labelTimes
 	for _, i := range e.members {
 		row := p.row(i)
-		if !e.append(row, &p.more[i], p.timesOf(i, &none).since) {
+		if !e.append(row, &p.more[i], p.timesOf(i).since) {
 			continue
 		}
 		switch place := e.Rows - 1; {

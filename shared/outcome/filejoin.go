@@ -49,6 +49,7 @@ type partJoin struct {
 	rows  []uint64
 	more  []rowMore
 	times []labelTimes // beside more; empty when labels come without times
+	none  labelTimes   // stands for those then, and stays empty
 	slots []uint32     // place+1 of the first row of an id, by open addressing
 }
 
@@ -69,10 +70,10 @@ type labelTimes struct {
 	since int64 // of the first
 }
 
-// timesOf are those of row i, or what none points to.
-func (p *partJoin) timesOf(i uint32, none *labelTimes) *labelTimes {
+// timesOf are those of the labels of row i.
+func (p *partJoin) timesOf(i uint32) *labelTimes {
 	if len(p.times) == 0 {
-		return none
+		return &p.none
 	}
 	return &p.times[i]
 }
@@ -193,8 +194,7 @@ func (p *partJoin) repeated(first, second uint32) {
 	}
 	copy(a, b)
 	m.label, m.labelled = p.more[second].label, p.more[second].labelled
-	var none labelTimes
-	*p.timesOf(first, &none) = *p.timesOf(second, &none)
+	*p.timesOf(first) = *p.timesOf(second)
 }
 
 // attach gives a label to the rows of its id.
@@ -208,9 +208,8 @@ func (p *partJoin) attach(l []uint64) {
 	if len(l) > labelKnown {
 		at = int64(l[labelKnown])
 	}
-	var none labelTimes
 	for k := head; k != 0; k = p.more[k-1].next {
-		m, times := &p.more[k-1], p.timesOf(k-1, &none)
+		m, times := &p.more[k-1], p.timesOf(k-1)
 		if !m.labelled {
 			m.labelled, m.label = true, value
 			*times = labelTimes{at, at}
@@ -231,7 +230,6 @@ func (p *partJoin) attach(l []uint64) {
 
 // emit hands out the rows of the partition, those of an id together.
 func (p *partJoin) emit() error {
-	var none labelTimes
 	for i := range p.more {
 		m := &p.more[i]
 		if m.dropped || m.member {
@@ -239,7 +237,7 @@ func (p *partJoin) emit() error {
 		}
 		var err error
 		if m.next == 0 {
-			err = p.out.row(p.row(uint32(i)), m, p.timesOf(uint32(i), &none).since)
+			err = p.out.row(p.row(uint32(i)), m, p.timesOf(uint32(i)).since)
 		} else {
 			err = p.out.several(p, uint32(i))
 		}

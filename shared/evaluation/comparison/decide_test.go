@@ -1,6 +1,7 @@
 package comparison
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -24,7 +25,7 @@ type scene struct {
 	overconfidence bool    // of the challenger: the order stays, the log loss does not
 	task           Task
 	coarse         bool // bins of the challenger
-	rare           bool // positives: one row of 150, else of four
+	every          int  // one row of so many is positive; 0 = 4
 }
 
 func (sc scene) state(t testing.TB) *State {
@@ -45,7 +46,7 @@ func (sc scene) state(t testing.TB) *State {
 		if rng.IntN(4) == 0 {
 			r.Segment, gain = 0, gain+sc.segmentGain
 		}
-		if every := map[bool]int{false: 4, true: 150}[sc.rare]; rng.IntN(every) == 0 {
+		if rng.IntN(cmp.Or(sc.every, 4)) == 0 {
 			r.Label = 1
 		}
 		a, x := 0.3+0.15*float64(r.Label)+0.5*(rng.Float64()-0.5), 0.04*(rng.Float64()-0.5)
@@ -94,7 +95,7 @@ func TestDecide(t *testing.T) {
 		{"advance", scene{pairs: 6000, hours: 20}, Step{Elapsed: 2 * hour}, Advance, false, ""},
 		{"bake not passed", scene{pairs: 6000, hours: 20}, Step{Elapsed: hour - 1}, Wait, false, "bake"},
 		{"too few new pairs", scene{pairs: 6000, hours: 20}, Step{Elapsed: 2 * hour, PairsBefore: 5501}, Wait, false, "step_pairs"},
-		{"too few positives to look for harm", scene{pairs: 6000, hours: 20, rare: true}, Step{Elapsed: 2 * hour}, Wait, false, "abort_first_look"},
+		{"too few positives to look for harm", scene{pairs: 6000, hours: 20, every: 150}, Step{Elapsed: 2 * hour}, Wait, false, "abort_first_look"},
 		{"no requests", scene{pairs: 6000, hours: 20, noTraffic: true}, Step{Elapsed: 2 * hour}, Wait, false, "not_inferior.error_ratio"},
 		{"waited for ever", scene{pairs: 6000, hours: 20, noTraffic: true}, Step{Elapsed: 7 * hour}, Pause, false, "not_inferior.error_ratio"},
 		{"nothing yet", scene{}, Step{Elapsed: 2 * hour}, Wait, false, "step_pairs"},
