@@ -22,6 +22,7 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"github.com/tidegate/tidegate/shared/blob/s3"
+	"github.com/tidegate/tidegate/shared/pause"
 	"github.com/tidegate/tidegate/tests/local/stack"
 )
 
@@ -131,22 +132,14 @@ func drive(t *testing.T, model string, keys int, request func(*rand.Rand) (strin
 	for worker := range 3 {
 		f.running.Go(func() {
 			rng := rand.New(rand.NewPCG(uint64(worker), 6))
-			for ctx.Err() == nil {
+			for pause.For(ctx, think) == nil {
 				f.send(ctx, rng, fmt.Sprint("customer-", rng.IntN(keys)))
-				select {
-				case <-ctx.Done():
-				case <-time.After(think):
-				}
 			}
 		})
 	}
 	f.running.Go(func() {
-		for ctx.Err() == nil {
-			select {
-			case <-ctx.Done():
-			case <-time.After(time.Second):
-				f.post(ctx)
-			}
+		for pause.For(ctx, time.Second) == nil {
+			f.post(ctx)
 		}
 	})
 	return f
