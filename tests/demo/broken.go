@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tidegate/tidegate/cmd/tidegate/stack"
+	"github.com/tidegate/tidegate/shared/pause"
 	"github.com/tidegate/tidegate/shared/registry"
 	"github.com/tidegate/tidegate/shared/rollout"
 	"github.com/tidegate/tidegate/tests/demo/flights"
@@ -79,12 +80,16 @@ func (d *demo) rollBack(ctx context.Context, reg *registry.Registry, all []fligh
 	if err != nil {
 		return err
 	}
-	pause(ctx, time.Second)
+	if err := pause.For(ctx, time.Second); err != nil {
+		return err
+	}
 	asked := time.Now()
 	out, err := d.Move(ctx, rollout.PromoteIn{Model: modelName, Kind: registry.KindRollback, Version: removed, SeenGeneration: state.Generation,
 		Actor: actor, Reason: "a person wants the old version back"})
 	took := time.Since(asked)
-	pause(ctx, seenWithin+2*time.Second)
+	if err == nil {
+		err = pause.For(ctx, seenWithin+2*time.Second)
+	}
 	sent := p.stop()
 	if err != nil {
 		return fmt.Errorf("rollback: %w", err)
@@ -146,7 +151,9 @@ func (d *demo) probe(ctx context.Context, fs []flights.Flight) (*prober, error) 
 				p.mu.Lock()
 				p.got = append(p.got, answered{s.Version, time.Now(), s.Err})
 				p.mu.Unlock()
-				pause(ctx, 150*time.Millisecond) // each request is an object and an invocation more
+				if pause.For(ctx, 150*time.Millisecond) != nil { // each request is an object and an invocation more
+					return
+				}
 			}
 		})
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/tidegate/tidegate/cmd/tidegate/stack"
 	"github.com/tidegate/tidegate/shared/fault"
+	"github.com/tidegate/tidegate/shared/pause"
 	"github.com/tidegate/tidegate/tests/demo/flights"
 )
 
@@ -51,7 +52,7 @@ func (d *demo) retrain(ctx context.Context, facts *Facts) (string, error) {
 	d.say("Each change of what has drifted is an event, and each event starts the retrain machine. The settings ask for two; until then it is debounced.")
 	machines := sfn.NewFromConfig(d.Config)
 	var told []string
-	for end := time.Now().Add(d.patience); time.Now().Before(end); pause(ctx, 500*time.Millisecond) {
+	for end := time.Now().Add(d.patience); time.Now().Before(end); {
 		executions, err := d.executions(ctx, machines)
 		if err != nil {
 			return "", err
@@ -71,6 +72,9 @@ func (d *demo) retrain(ctx context.Context, facts *Facts) (string, error) {
 			if err := d.notYet(&ending, &facts.Retraining); err != nil {
 				return "", err
 			}
+		}
+		if err := pause.For(ctx, 500*time.Millisecond); err != nil {
+			return "", err
 		}
 	}
 	return "", fmt.Errorf("no retraining has begun within %s after %d executions of the retrain machine", d.patience, len(told))

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/tidegate/tidegate/cmd/tidegate/stack"
+	"github.com/tidegate/tidegate/shared/pause"
 	"github.com/tidegate/tidegate/shared/registry"
 	"github.com/tidegate/tidegate/tests/demo/flights"
 	"github.com/tidegate/tidegate/tests/demo/traffic"
@@ -36,7 +37,9 @@ func (d *demo) rollOut(ctx context.Context, reg *registry.Registry, all []flight
 	if err := d.follow(ctx, reg, &r, nil, shadowed); err != nil {
 		return err
 	}
-	pause(ctx, seenWithin)
+	if err := pause.For(ctx, seenWithin); err != nil {
+		return err
+	}
 	august, err := d.days(ctx, flights.Departed(flights.Of(all, 8)), 4)
 	if err != nil {
 		return err
@@ -113,7 +116,9 @@ func (f *feed) daily(r *RolledOut) func(context.Context) (bool, error) {
 		if steps := len(r.Steps) + 1; steps < len(weights) && len(f.sent) >= steps*stepDays {
 			return false, nil
 		}
-		pause(ctx, dayTakes)
+		if err := pause.For(ctx, dayTakes); err != nil {
+			return false, err
+		}
 		return f.next(ctx, 1)
 	}
 }
@@ -144,14 +149,6 @@ func (f *feed) share(version int) string {
 		}
 	}
 	return fmt.Sprintf("version %d answered %d of %d days", version, n, len(f.sent))
-}
-
-// pause waits, or returns when ctx ends.
-func pause(ctx context.Context, wait time.Duration) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(wait):
-	}
 }
 
 // lead starts the rollout machine.

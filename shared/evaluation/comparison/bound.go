@@ -59,7 +59,7 @@ func (p *Policy) ofRequests(s *State, metric string, checks int) Bound {
 	if metric == SlowShare {
 		share, margin = slowShare, p.Guardrails.Latency.Margin
 		if s.spec.SlowMicros == 0 {
-			return Bound{Metric: metric, Margin: margin, Unknown: "the champion's latency was not measured before the start (slow_us is not set)"}
+			return Bound{Metric: metric, Margin: margin, Unknown: "no latency of the champion was frozen to compare with"}
 		}
 	}
 	a := s.shares(share)

@@ -13,6 +13,7 @@ import (
 	"github.com/tidegate/tidegate/shared/blob"
 	"github.com/tidegate/tidegate/shared/evaluation"
 	"github.com/tidegate/tidegate/shared/evaluation/comparison"
+	"github.com/tidegate/tidegate/shared/evaluation/frame"
 	"github.com/tidegate/tidegate/shared/fault"
 	"github.com/tidegate/tidegate/shared/label"
 	"github.com/tidegate/tidegate/shared/outcome"
@@ -169,7 +170,7 @@ func (m *matter) name(ctx context.Context, p *part) (empty bool, err error) {
 			}
 		}
 	}
-	p.key = m.folder() + p.hour.Format("2006-01-02/15") + "/" + hex.EncodeToString(h.Sum(nil)[:16]) + ".json"
+	p.key = frame.Folder(m.model, m.id) + p.hour.Format("2006-01-02/15") + "/" + hex.EncodeToString(h.Sum(nil)[:16]) + ".json"
 	return empty, nil
 }
 

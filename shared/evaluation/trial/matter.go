@@ -3,7 +3,6 @@ package trial
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -167,7 +166,7 @@ func (j *Judge) matter(ctx context.Context, model string, c *course) (*matter, e
 	if err != nil {
 		return nil, err
 	}
-	m.pairs.SlowMicros, m.pairs.Segments = f.SlowMicros, f.Segments
+	f.Apply(&m.pairs)
 	m.setup = &evaluation.Setup{Task: evaluation.TaskOf(s.task), Classes: s.spec.Classes, Policy: quality.DefaultPolicy(),
 		Pairing: &evaluation.Pairing{Champion: c.champion.Version, Challenger: c.challenger.Version, Spec: m.pairs, Column: s.compare.Segments.Column}}
 	m.spec.Segments = m.setup.SegmentColumns()
@@ -177,11 +176,4 @@ func (j *Judge) matter(ctx context.Context, model string, c *course) (*matter, e
 	}
 	m.terms = fmt.Sprintf("%x", sha256.Sum256(raw))
 	return m, nil
-}
-
-// folder is where the looks at a rollout keep what they know. Rollout ids are the
-// callers' and may be anything; their digest is a name.
-func (m *matter) folder() string {
-	sum := sha256.Sum256([]byte(m.id))
-	return "evaluations/" + m.model + "/trials/" + hex.EncodeToString(sum[:12]) + "/"
 }

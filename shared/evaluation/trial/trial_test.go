@@ -12,6 +12,7 @@ import (
 
 	"github.com/tidegate/tidegate/shared/blob"
 	"github.com/tidegate/tidegate/shared/evaluation/comparison"
+	"github.com/tidegate/tidegate/shared/evaluation/frame"
 	"github.com/tidegate/tidegate/shared/fault"
 	"github.com/tidegate/tidegate/shared/registry"
 )
@@ -103,7 +104,7 @@ func TestFrameIsFrozen(t *testing.T) {
 	if len(first) != 1 {
 		t.Fatal("270 requests froze nothing")
 	}
-	var f frame
+	var f frame.Frame
 	w.must(json.Unmarshal(first[0].Body, &f))
 	if f.Requests != 270 || f.SlowMicros < 28_000 || f.SlowMicros > 32_000 || len(f.Segments) != 2 || f.Rollout != id {
 		t.Errorf("the frame is %+v", f)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/tidegate/tidegate/shared/evaluation"
 	"github.com/tidegate/tidegate/shared/evaluation/comparison"
+	"github.com/tidegate/tidegate/shared/evaluation/frame"
 	"github.com/tidegate/tidegate/shared/evaluation/quality"
 	"github.com/tidegate/tidegate/shared/evaluation/score"
 	"github.com/tidegate/tidegate/shared/fault"
@@ -125,23 +126,30 @@ func specOf(m *watched, champion *version) (outcome.Spec, error) {
 	return spec, nil
 }
 
-// pairing is the comparison of the last challenger of the window, else of its last
-// shadow, with the champion beside it; why says what stands against it.
-func (w *Watcher) pairing(ctx context.Context, m *watched, t *terms, states []registry.State) (p *evaluation.Pairing, why string, err error) {
-	find := func(of func(*registry.Slots) *registry.Ref) (champion, challenger *registry.Ref) {
+// rival finds the last challenger of the states, else their last shadow, and the
+// state that it is of.
+func rival(states []registry.State) (*registry.Ref, *registry.State) {
+	for _, of := range []func(*registry.Slots) *registry.Ref{
+		func(s *registry.Slots) *registry.Ref { return s.Challenger },
+		func(s *registry.Slots) *registry.Ref { return s.Shadow },
+	} {
 		for i := range states {
 			if ref := of(&states[i].Slots); ref != nil {
-				return states[i].Slots.Champion, ref
+				return ref, &states[i]
 			}
 		}
-		return nil, nil
 	}
-	a, b := find(func(s *registry.Slots) *registry.Ref { return s.Challenger })
+	return nil, nil
+}
+
+// pairing is the comparison of a window's rival with the champion beside it, of a
+// rollout by what that has frozen; why says what stands against it.
+func (w *Watcher) pairing(ctx context.Context, m *watched, t *terms, states []registry.State) (p *evaluation.Pairing, why string, err error) {
+	b, of := rival(states)
 	if b == nil {
-		if a, b = find(func(s *registry.Slots) *registry.Ref { return s.Shadow }); b == nil {
-			return nil, "", nil
-		}
+		return nil, "", nil
 	}
+	a := of.Slots.Champion
 	spec := comparison.Spec{Task: comparison.Task(m.task), Block: m.compare.Block, Probabilities: m.task == quality.Multiclass && t.spec.Score != ""}
 	for side, ref := range map[comparison.Side]registry.Ref{comparison.Champion: *a, comparison.Challenger: *b} {
 		v, err := w.version(ctx, m, ref)
@@ -161,10 +169,22 @@ func (w *Watcher) pairing(ctx context.Context, m *watched, t *terms, states []re
 			spec.Challenger = described
 		}
 	}
+	p = &evaluation.Pairing{Champion: a.Version, Challenger: b.Version}
+	if of.Rollout != nil {
+		f, err := frame.Read(ctx, w.Data, m.name, of.Rollout.ID)
+		if err != nil {
+			return nil, "", err
+		}
+		if f != nil {
+			f.Apply(&spec)
+			p.Column = f.Column
+		}
+	}
 	if err := spec.Check(); err != nil {
 		return nil, fault.Public(err).Message, nil
 	}
-	return &evaluation.Pairing{Champion: a.Version, Challenger: b.Version, Spec: spec}, "", nil
+	p.Spec = spec
+	return p, "", nil
 }
 
 // bins are those of a version's reference scores, or ones of equal width.

@@ -2,22 +2,17 @@ package trial
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"time"
 	"unicode/utf8"
 
-	"github.com/tidegate/tidegate/shared/blob"
 	"github.com/tidegate/tidegate/shared/capture"
 	"github.com/tidegate/tidegate/shared/evaluation/comparison"
-	"github.com/tidegate/tidegate/shared/fault"
+	"github.com/tidegate/tidegate/shared/evaluation/frame"
 	"github.com/tidegate/tidegate/shared/outcome"
 	"github.com/tidegate/tidegate/shared/schema"
 )
 
 const (
-	// frameVersion is the format of frame.json.
-	frameVersion = 1
 	// lookBack is how far before the rollout latencies and segments are looked for: one daily cycle.
 	lookBack = 24 * time.Hour
 	// enoughRequests give a 95th percentile within a percent of its rank.
@@ -27,16 +22,6 @@ const (
 	// reserve is what a decision keeps of the time.
 	reserve = 20 * time.Second
 )
-
-// frame is what is frozen when a rollout begins: frame.json in its folder.
-type frame struct {
-	V          int       `json:"v"`
-	Rollout    string    `json:"rollout_id"`
-	SlowMicros int64     `json:"slow_us"`
-	Segments   []string  `json:"segments,omitempty"`
-	Requests   uint64    `json:"requests"` // of the champion, which slow_us is of
-	At         time.Time `json:"at"`
-}
 
 // past is what the champion did before the rollout.
 type past struct {
@@ -48,9 +33,8 @@ type past struct {
 // frame is the frozen one. The first look that finds enough of the champion's
 // requests freezes it; until then it is a provisional one, under which latency is
 // not known and nothing advances. Of looks at the same time the first one counts.
-func (m *matter) frame(ctx context.Context) (*frame, error) {
-	key := m.folder() + "frame.json"
-	f, err := m.frozen(ctx, key)
+func (m *matter) frame(ctx context.Context) (*frame.Frame, error) {
+	f, err := frame.Read(ctx, m.judge.Data, m.model, m.id)
 	if f != nil || err != nil {
 		return f, err
 	}
@@ -61,7 +45,7 @@ func (m *matter) frame(ctx context.Context) (*frame, error) {
 			return nil, err
 		}
 	}
-	f = &frame{V: frameVersion, Rollout: m.id, Requests: p.requests, At: m.judge.Now().UTC()}
+	f = &frame.Frame{V: frame.Version, Rollout: m.id, Requests: p.requests, At: m.judge.Now().UTC()}
 	if !guard.Latency.Off && p.requests < uint64(guard.FirstLook) {
 		return f, nil
 	}
@@ -69,38 +53,10 @@ func (m *matter) frame(ctx context.Context) (*frame, error) {
 		f.SlowMicros = p.latencies.SlowMicros(guard.Latency.Factor)
 	}
 	if segments := &m.compare.Segments; segments.Column != "" {
+		f.Column = segments.Column
 		f.Segments = comparison.ChooseSegments(p.segments, m.pairs.Task, segments.Limit, uint64(segments.Pairs), uint64(segments.PerClass))
 	}
-	body, err := json.Marshal(f)
-	if err != nil {
-		return nil, fault.Wrap(err, fault.Internal, "the frame of a rollout cannot be encoded")
-	}
-	if _, err = m.judge.Data.Put(ctx, key, append(body, '\n'), blob.Once()); fault.Is(err, fault.FailedPrecondition) {
-		return m.frozen(ctx, key)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("trial: write %s: %w", key, err)
-	}
-	return f, nil
-}
-
-// frozen reads the frame, nil if there is none yet.
-func (m *matter) frozen(ctx context.Context, key string) (*frame, error) {
-	obj, err := m.judge.Data.Get(ctx, key)
-	if fault.Is(err, fault.NotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("trial: read %s: %w", key, err)
-	}
-	var f frame
-	if err := json.Unmarshal(obj.Body, &f); err != nil || f.V < 1 || f.Rollout != m.id {
-		return nil, fault.Wrap(err, fault.Internal, "%s is damaged, or of another rollout", key)
-	}
-	if f.V > frameVersion {
-		return nil, fault.New(fault.Internal, "%s has format %d, this program reads up to %d; deploy the newer release", key, f.V, frameVersion)
-	}
-	return &f, nil
+	return f.Freeze(ctx, m.judge.Data, m.model)
 }
 
 // lookBack reads what the champion did in the hours before the rollout, the newest
