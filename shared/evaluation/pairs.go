@@ -9,6 +9,7 @@ import (
 	"github.com/tidegate/tidegate/shared/fault"
 	"github.com/tidegate/tidegate/shared/outcome"
 	"github.com/tidegate/tidegate/shared/registry"
+	"github.com/tidegate/tidegate/shared/stat"
 )
 
 // addPairs counts the pairs of the versions that are compared, and what each of them
@@ -63,7 +64,7 @@ func (t *Tally) addPair(b *outcome.Batch, p outcome.Pair, served int) error {
 		return nil
 	}
 	label, target := t.truth(b, i)
-	row := comparison.Row{Time: time.UnixMilli(b.At[i]), Group: int(b.Cluster[i] % comparison.KeyGroups), Label: label, Target: target, Segment: t.pairSegment(b, i)}
+	row := comparison.Row{Time: time.UnixMilli(b.At[i]), Group: int(b.Cluster[i] % stat.KeyGroups), Label: label, Target: target, Segment: t.pairSegment(b, i)}
 	row.Champion, row.Challenger = t.answer(b, i, label), t.answer(b, int(p.Paired), label)
 	if comparison.Side(served) == comparison.Challenger {
 		row.Champion, row.Challenger = row.Challenger, row.Champion

@@ -5,6 +5,7 @@ import (
 
 	"github.com/tidegate/tidegate/shared/outcome/table"
 	"github.com/tidegate/tidegate/shared/schema"
+	"github.com/tidegate/tidegate/shared/stat"
 )
 
 // role is what a column of a file is for.
@@ -135,17 +136,15 @@ func (l *layout) timed() bool { return l.labelAt >= 0 || l.labelWords > labelKno
 const (
 	// partitionRows is about how many rows a partition has: with its table it fits into a second-level cache.
 	partitionRows = 32 << 10
-	maxPartitions = 512
+	// maxPartitions bounds the chunks that each worker begins.
+	maxPartitions = 2 * stat.KeyGroups
 	// chunkRows is how many rows are held together.
 	chunkRows = 512
 )
 
-// groupsOfKeys is quality.KeyGroups. In many partitions the rows of a group stay
-// together: where clusters are ids, the thousands of cells that a group counts on are then
-// still in the cache for its next row. Another number would cost time, and change nothing.
-const groupsOfKeys = 200
-
-// spread says which partition a hash falls into.
+// spread says which partition a hash falls into. In many partitions the rows of a key
+// group stay together: where clusters are ids, the thousands of cells that a group counts
+// on are then still in the cache for its next row.
 type spread struct {
 	grouped bool // by the group first
 	bits    int  // of the hash's highest, how many tell the partition (of a group)
@@ -153,15 +152,15 @@ type spread struct {
 
 // spreadOver makes about n partitions.
 func spreadOver(n int) spread {
-	if n < groupsOfKeys/2 {
+	if n < stat.KeyGroups/2 {
 		return spread{false, bits.Len(uint(n - 1))}
 	}
-	return spread{true, bits.Len(uint((n - 1) / groupsOfKeys))}
+	return spread{true, bits.Len(uint((n - 1) / stat.KeyGroups))}
 }
 
 func (s spread) partitions() int {
 	if s.grouped {
-		return groupsOfKeys << s.bits
+		return stat.KeyGroups << s.bits
 	}
 	return 1 << s.bits
 }
@@ -169,7 +168,7 @@ func (s spread) partitions() int {
 func (s spread) of(hash uint64) uint64 {
 	part := hash >> (64 - s.bits)
 	if s.grouped {
-		part |= hash % groupsOfKeys << s.bits
+		part |= hash % stat.KeyGroups << s.bits
 	}
 	return part
 }

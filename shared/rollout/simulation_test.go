@@ -99,7 +99,7 @@ func (b binormal) simulate(t *testing.T, spec comparison.Spec, seed uint64) (out
 // hour is an hour of traffic.
 func (b binormal) hour(t *testing.T, pairs *comparison.State, rng *rand.Rand, at time.Time, weight int) {
 	for range simulatedPairs {
-		r := comparison.Row{Time: at, Group: rng.IntN(comparison.KeyGroups)}
+		r := comparison.Row{Time: at, Group: rng.IntN(stat.KeyGroups)}
 		if rng.Float64() < 0.2 {
 			r.Label = 1
 		}

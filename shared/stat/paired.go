@@ -11,6 +11,11 @@ func MeanError(n, sum, squares float64) float64 {
 	return math.Sqrt(math.Max(0, squares-sum*sum/n) / (n - 1) / n)
 }
 
+// KeyGroups is the number of groups that keys are hashed into where the rows of a key
+// may depend on each other (docs/evaluation-quality.md, docs/comparison.md). Stored
+// counts are by group: another number is another format of theirs.
+const KeyGroups = 200
+
 // Clusters adds up the influence of groups of dependent rows on an estimate. The
 // order of the groups must not depend on how rows were counted, or last digits do.
 type Clusters struct {

@@ -241,10 +241,3 @@ func TestCalibrationErrorExpected(t *testing.T) {
 	}
 	within(t, "mean calibration error of calibrated scores", mean, want, 0.05)
 }
-
-func TestClusterError(t *testing.T) {
-	near(t, "cluster error", ClusterError([]float64{1, -2, 3}), math.Sqrt(1.5*14))
-	if !math.IsNaN(ClusterError([]float64{1})) {
-		t.Error("one cluster has an error")
-	}
-}

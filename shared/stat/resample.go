@@ -112,18 +112,3 @@ func Percentiles(draws []float64, share float64) Interval {
 	}
 	return Interval{at((1 - share) / 2), at((1 + share) / 2)}
 }
-
-// ClusterError is the standard error of a statistic whose rows come in clusters,
-// from the sum of its rows' influences in each: √(G/(G−1)·Σ t²) (Liang and Zeger
-// 1986). NaN with fewer than two clusters.
-func ClusterError(totals []float64) float64 {
-	g := float64(len(totals))
-	if g < 2 {
-		return math.NaN()
-	}
-	var sum float64
-	for _, t := range totals {
-		sum += t * t
-	}
-	return math.Sqrt(g / (g - 1) * sum)
-}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/tidegate/tidegate/shared/fault"
 	"github.com/tidegate/tidegate/shared/gate"
+	"github.com/tidegate/tidegate/shared/stat"
 )
 
 // scene is evidence that is made up: gain moves the challenger's scores towards (or
@@ -41,7 +42,7 @@ func (sc scene) state(t testing.TB) *State {
 	s := build(t, spec)
 	rng := rand.New(rand.NewPCG(11, 11))
 	for i := range sc.pairs {
-		r := Row{Time: base.Add(time.Duration(i*sc.hours/sc.pairs) * time.Hour), Group: rng.IntN(KeyGroups), Segment: 1}
+		r := Row{Time: base.Add(time.Duration(i*sc.hours/sc.pairs) * time.Hour), Group: rng.IntN(stat.KeyGroups), Segment: 1}
 		gain := sc.gain
 		if rng.IntN(4) == 0 {
 			r.Segment, gain = 0, gain+sc.segmentGain

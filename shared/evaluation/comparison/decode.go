@@ -9,6 +9,7 @@ import (
 
 	"github.com/tidegate/tidegate/shared/fault"
 	"github.com/tidegate/tidegate/shared/sketch"
+	"github.com/tidegate/tidegate/shared/stat"
 )
 
 // Decode reads a stored state. What Encode cannot have written is refused: Internal,
@@ -127,7 +128,7 @@ func (s *State) restoreGroup(g *groups, name string, d *groupDoc) error {
 	switch {
 	case d.Group < 0 || d.Group > maxBlock || d.Segment < 0 || d.Segment >= len(s.segments):
 		return fmt.Errorf("its group or segment cannot be")
-	case name == "keys" && (d.Group >= KeyGroups || d.Segment != 0), name == "served" && d.Segment != 0:
+	case name == "keys" && (d.Group >= stat.KeyGroups || d.Segment != 0), name == "served" && d.Segment != 0:
 		return fmt.Errorf("its group or segment cannot be")
 	case name != "keys":
 		id = blockID(d.Group, d.Segment)

@@ -27,7 +27,7 @@ type Report struct {
 	Refused   uint64 `json:"refused,omitempty"` // rows and requests that could not be counted
 	Block     Block  `json:"block"`
 	Blocks    int    `json:"blocks"`     // time blocks with pairs
-	KeyGroups int    `json:"key_groups"` // hash groups with pairs, of 200
+	KeyGroups int    `json:"key_groups"` // hash groups with pairs, of stat.KeyGroups
 
 	Primary    string          `json:"primary"`
 	Metrics    []Difference    `json:"metrics"` // over all pairs, the primary one first

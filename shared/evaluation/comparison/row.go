@@ -5,10 +5,8 @@ import (
 	"time"
 
 	"github.com/tidegate/tidegate/shared/fault"
+	"github.com/tidegate/tidegate/shared/stat"
 )
-
-// KeyGroups is the number of groups that keys are hashed to.
-const KeyGroups = 200
 
 const (
 	clip = 1e-6 // of probabilities in the log loss
@@ -24,7 +22,7 @@ func KeyGroup(key string) int {
 		h = (h ^ uint64(key[i])) * 1099511628211
 	}
 	h ^= h >> 32
-	return int(h % KeyGroups)
+	return int(h % stat.KeyGroups)
 }
 
 // Answer is what one version said of a row.
@@ -112,7 +110,7 @@ func (s *State) add(r *Row) *fault.Error {
 	switch {
 	case s.pairs >= MaxPairs:
 		return errFull
-	case r.Group < 0 || r.Group >= KeyGroups:
+	case r.Group < 0 || r.Group >= stat.KeyGroups:
 		return errGroup
 	case r.Segment < 0 || r.Segment >= len(s.segments):
 		return errSegment

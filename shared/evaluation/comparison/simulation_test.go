@@ -74,7 +74,7 @@ func (g *rows) row(r *Row) {
 	share := positives
 	if g.w.keyRows > 0 {
 		if g.left == 0 {
-			g.left, g.group = g.w.keyRows, g.rng.IntN(KeyGroups)
+			g.left, g.group = g.w.keyRows, g.rng.IntN(stat.KeyGroups)
 			g.ka, g.kb = noise(g.rng)
 			g.share = positives * 2 * g.rng.Float64()
 		}
@@ -83,7 +83,7 @@ func (g *rows) row(r *Row) {
 		b = math.Sqrt(keyShare)*g.kb + math.Sqrt(1-keyShare)*b
 		share = g.share
 	} else {
-		g.group = g.rng.IntN(KeyGroups)
+		g.group = g.rng.IntN(stat.KeyGroups)
 	}
 	r.Group, r.Label = g.group, 0
 	if g.rng.Float64() < share {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/tidegate/tidegate/shared/fault"
+	"github.com/tidegate/tidegate/shared/stat"
 )
 
 func TestSpecRefusesNonsense(t *testing.T) {
@@ -61,8 +62,8 @@ func TestAdmissible(t *testing.T) {
 }
 
 func TestKeyGroupsAreEven(t *testing.T) {
-	var counts [KeyGroups]int
-	for i := range 200 * KeyGroups {
+	var counts [stat.KeyGroups]int
+	for i := range 200 * stat.KeyGroups {
 		counts[KeyGroup(fmt.Sprintf("customer-%d", i))]++
 	}
 	for g, n := range counts {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/tidegate/tidegate/shared/evaluation/score"
 	"github.com/tidegate/tidegate/shared/fault"
+	"github.com/tidegate/tidegate/shared/stat"
 )
 
 var base = time.Date(2013, 4, 1, 0, 0, 0, 0, time.UTC)
@@ -34,7 +35,7 @@ func specOf(task Task) Spec {
 
 // drawRow is a row of any task; about every seventh pair is identical.
 func drawRow(rng *rand.Rand, s *State) Row {
-	r := Row{Time: base.Add(time.Duration(rng.IntN(30*3600)) * time.Second), Group: rng.IntN(KeyGroups),
+	r := Row{Time: base.Add(time.Duration(rng.IntN(30*3600)) * time.Second), Group: rng.IntN(stat.KeyGroups),
 		Segment: s.Segment([]string{"UA", "AA", "", "B6", "DL"}[rng.IntN(5)]), Label: rng.IntN(2)}
 	switch s.spec.Task {
 	case Regression:
@@ -196,7 +197,7 @@ func TestRefusedRowsAreCounted(t *testing.T) {
 		"label 2":             {Binary, func(r *Row) { r.Label = 2 }},
 		"label before 0":      {Multiclass, func(r *Row) { r.Label = -1 }},
 		"class 2":             {Binary, func(r *Row) { r.Champion.Class = 2 }},
-		"key group 200":       {Binary, func(r *Row) { r.Group = KeyGroups }},
+		"key group 200":       {Binary, func(r *Row) { r.Group = stat.KeyGroups }},
 		"segment beyond":      {Binary, func(r *Row) { r.Segment = 4 }},
 		"before 1970":         {Binary, func(r *Row) { r.Time = time.Time{} }},
 		"infinite prediction": {Regression, func(r *Row) { r.Champion.Score = math.Inf(1) }},

@@ -22,8 +22,6 @@ const (
 const (
 	// MaxClasses is the most classes that are counted: a confusion matrix has their square of cells.
 	MaxClasses = 100
-	// KeyGroups is the number of groups that keys are hashed into (docs/statistics.md).
-	KeyGroups = 200
 	// BlockSlots is the number of time blocks that are told apart. Blocks whose numbers differ by a multiple
 	// of it are taken as one, which makes a standard error larger at most.
 	BlockSlots = 1024

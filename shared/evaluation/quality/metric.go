@@ -111,7 +111,7 @@ type Quality struct {
 	Coverage float64 `json:"coverage"` // labels over mature predictions
 	// EffectiveRows are the independent rows that the judged ones are worth after sampling.
 	EffectiveRows float64 `json:"effective_rows"`
-	Keys          int     `json:"key_groups"`  // with judged rows, of KeyGroups
+	Keys          int     `json:"key_groups"`  // with judged rows, of stat.KeyGroups
 	Blocks        int     `json:"time_blocks"` // with judged rows
 	// BaseRates are the shares of the classes among the judged rows' labels.
 	BaseRates []float64 `json:"base_rates,omitempty"`

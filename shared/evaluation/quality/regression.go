@@ -166,7 +166,7 @@ func (s *sample) resampleSums(seed string, of func(*group) *sums) map[string][][
 		n, filled int
 		groups    func(*State) groups
 	}{
-		{"keys", KeyGroups, s.filledKeys, func(st *State) groups { return st.keys }},
+		{"keys", stat.KeyGroups, s.filledKeys, func(st *State) groups { return st.keys }},
 		{"blocks", BlockSlots, s.filledBlocks, func(st *State) groups { return st.blocks }},
 	}
 	for _, kind := range kinds {

@@ -39,7 +39,7 @@ func newSample(strata []Stratum) (*sample, error) {
 	s := &sample{layout: strata[0].State.layout, strata: strata}
 	width := s.layout.groupWidth()
 	s.cells, s.squares = make([]float64, width), make([]float64, width)
-	keys, blocks := [KeyGroups]bool{}, [BlockSlots]bool{}
+	keys, blocks := [stat.KeyGroups]bool{}, [BlockSlots]bool{}
 	for i, st := range strata {
 		if !(st.Sampled >= leastSampled && st.Sampled <= 1) {
 			return nil, fault.New(fault.InvalidArgument, "strata[%d].sampled must be at least %g and at most 1", i, leastSampled)
@@ -122,7 +122,7 @@ func (s *sample) influence(psi []float64) stdErrors {
 func (s *sample) clustered(total func(g *group) float64) stdErrors {
 	return stdErrors{
 		row:   math.NaN(),
-		key:   s.clusterError(KeyGroups, s.filledKeys, func(st *State) groups { return st.keys }, total),
+		key:   s.clusterError(stat.KeyGroups, s.filledKeys, func(st *State) groups { return st.keys }, total),
 		block: s.clusterError(BlockSlots, s.filledBlocks, func(st *State) groups { return st.blocks }, total),
 	}
 }
@@ -131,12 +131,7 @@ func (s *sample) clusterError(n, filled int, of func(*State) groups, total func(
 	if filled < leastClusters {
 		return math.NaN()
 	}
-	return stat.ClusterError(s.totals(n, of, total))
-}
-
-// totals are the weighted sums by group, of the groups that have rows.
-func (s *sample) totals(n int, of func(*State) groups, total func(g *group) float64) []float64 {
-	var out []float64
+	var c stat.Clusters
 	for i := range n {
 		sum, any := 0.0, false
 		for k, st := range s.strata {
@@ -146,10 +141,10 @@ func (s *sample) totals(n int, of func(*State) groups, total func(g *group) floa
 			}
 		}
 		if any {
-			out = append(out, sum)
+			c.Add(sum)
 		}
 	}
-	return out
+	return c.Error()
 }
 
 // loss is the mean of a loss over the rows that have one, with its standard errors

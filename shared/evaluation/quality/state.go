@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/tidegate/tidegate/shared/fault"
+	"github.com/tidegate/tidegate/shared/stat"
 )
 
 // NoClass stands for a predicted class that a row does not have.
@@ -90,7 +91,7 @@ type State struct {
 
 // NewState is an empty state.
 func NewState(l *Layout) *State {
-	return &State{layout: l, hist: make([]cell, l.offsets[len(l.offsets)-1]), keys: make(groups, KeyGroups), blocks: make(groups, BlockSlots)}
+	return &State{layout: l, hist: make([]cell, l.offsets[len(l.offsets)-1]), keys: make(groups, stat.KeyGroups), blocks: make(groups, BlockSlots)}
 }
 
 // Layout is what the state was made of.
@@ -136,7 +137,7 @@ func usable(x float64) bool { return math.Abs(x) < 1e140 }
 func (s *State) groupsOf(r *Row) (key, block *group) {
 	w := s.layout.groupWidth()
 	s.Counts.Judged++
-	key = s.keys.at(int(r.Key%KeyGroups), w)
+	key = s.keys.at(int(r.Key%stat.KeyGroups), w)
 	block = s.blocks.at(int(uint64(r.Block)%BlockSlots), w)
 	key.rows++
 	block.rows++
