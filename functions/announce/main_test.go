@@ -1,13 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"strings"
 	"testing"
 
@@ -15,17 +13,17 @@ import (
 	"github.com/aws/aws-lambda-go/lambda/messages"
 
 	"github.com/tidegate/tidegate/shared/fault"
+	"github.com/tidegate/tidegate/shared/lambdaapi/lambdaapitest"
 )
+
+const events = "../../events/announce"
 
 const entry = `{"schema":1,"model":"affine","generation":1,"slots":{"champion":{"version":1,"digest":"sha256:bd782a11bd782a11bd782a11bd782a11bd782a11bd782a11bd782a11bd782a11"}},` +
 	`"weights":{"challenger":0},"last":{"transition_id":"01KJ3B2R9V6N3Z0W8M4C5XQ807","at":"2026-04-06T14:31:15Z","kind":"bootstrap","actor":"ana@example.com","reason":"first version"}}`
 
 // environment is that of the deployed function, with S3 and EventBridge at endpoint.
-func environment(endpoint string) map[string]string {
-	return map[string]string{
-		"TIDEGATE_REGISTRY_BUCKET": "tidegate-registrybucket-example", "TIDEGATE_EVENT_BUS": "models",
-		"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_ENDPOINT_URL": endpoint,
-	}
+func environment(endpoint string) lambdaapitest.Env {
+	return lambdaapitest.NewEnv(map[string]string{"TIDEGATE_REGISTRY_BUCKET": "tidegate-registrybucket-example", "TIDEGATE_EVENT_BUS": "models", "AWS_ENDPOINT_URL": endpoint})
 }
 
 // announcing builds the function beside an S3 that holds one log entry, and a bus that notes what it gets.
@@ -49,25 +47,15 @@ func announcing(t *testing.T) (handler lambda.Handler, emitted *[]string) {
 		}
 	}))
 	t.Cleanup(aws.Close)
-	env := environment(aws.URL)
-	handler, err := build(slog.New(slog.NewJSONHandler(new(bytes.Buffer), nil)), func(k string) string { return env[k] })
+	handler, err := build(slog.New(slog.DiscardHandler), environment(aws.URL).Get)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return handler, emitted
 }
-
-func event(t *testing.T, name string) []byte {
-	body, err := os.ReadFile("../../events/announce/" + name + ".json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return body
-}
-
 func TestLogEntryBecomesAnEvent(t *testing.T) {
 	handler, emitted := announcing(t)
-	if _, err := handler.Invoke(t.Context(), event(t, "log_entry")); err != nil {
+	if _, err := handler.Invoke(t.Context(), lambdaapitest.Sample(t, events, "log_entry")); err != nil {
 		t.Fatal(err)
 	}
 	if len(*emitted) != 1 {
@@ -93,11 +81,11 @@ func TestLogEntryBecomesAnEvent(t *testing.T) {
 // TestOtherObjects: an entry that is absent is an error, which Lambda delivers again; another key is nothing to announce.
 func TestOtherObjects(t *testing.T) {
 	handler, emitted := announcing(t)
-	_, err := handler.Invoke(t.Context(), event(t, "bad_absent"))
+	_, err := handler.Invoke(t.Context(), lambdaapitest.Sample(t, events, "bad_absent"))
 	if failure, ok := err.(messages.InvokeResponse_Error); !ok || failure.Type != string(fault.NotFound) {
 		t.Errorf("an absent entry: %v, want NotFound", err)
 	}
-	if _, err := handler.Invoke(t.Context(), event(t, "bad_key")); err != nil {
+	if _, err := handler.Invoke(t.Context(), lambdaapitest.Sample(t, events, "bad_key")); err != nil {
 		t.Errorf("another key: %v", err)
 	}
 	if len(*emitted) > 0 {
@@ -106,12 +94,5 @@ func TestOtherObjects(t *testing.T) {
 }
 
 func TestBuildSaysWhatIsMissing(t *testing.T) {
-	for _, missing := range []string{"TIDEGATE_REGISTRY_BUCKET", "AWS_REGION", "AWS_SECRET_ACCESS_KEY"} {
-		env := environment("http://127.0.0.1:1")
-		delete(env, missing)
-		_, err := build(slog.New(slog.DiscardHandler), func(k string) string { return env[k] })
-		if !fault.Is(err, fault.InvalidArgument) || !strings.Contains(err.Error(), missing) {
-			t.Errorf("without %s: %v", missing, err)
-		}
-	}
+	lambdaapitest.Needs(t, build, environment("http://127.0.0.1:1"), "TIDEGATE_REGISTRY_BUCKET", "AWS_REGION", "AWS_SECRET_ACCESS_KEY")
 }

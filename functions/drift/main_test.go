@@ -1,92 +1,37 @@
 package main
 
 import (
-	"bytes"
 	"log/slog"
-	"net/http"
-	"net/http/httptest"
-	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 
-	"github.com/aws/aws-lambda-go/lambda/messages"
-
 	"github.com/tidegate/tidegate/shared/fault"
+	"github.com/tidegate/tidegate/shared/lambdaapi/lambdaapitest"
 )
 
-func environment(endpoint string) map[string]string {
-	return map[string]string{
-		"TIDEGATE_REGISTRY_BUCKET": "registry-example", "TIDEGATE_DATA_BUCKET": "data-example", "TIDEGATE_EVENT_BUS": "default", "TIDEGATE_DRIFT_TOPIC": "",
-		"TIDEGATE_METRICS_NAMESPACE": "Tidegate/test", "AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret",
-		"AWS_ENDPOINT_URL": endpoint,
-	}
+func environment(endpoint string) lambdaapitest.Env {
+	return lambdaapitest.NewEnv(map[string]string{"TIDEGATE_REGISTRY_BUCKET": "registry-example", "TIDEGATE_DATA_BUCKET": "data-example", "TIDEGATE_EVENT_BUS": "default",
+		"TIDEGATE_DRIFT_TOPIC": "", "TIDEGATE_METRICS_NAMESPACE": "Tidegate/test", "AWS_ENDPOINT_URL": endpoint})
 }
 
-// TestEvents: each sample ends as its sidecar says, beside an S3 without any object.
+// TestEvents: each sample ends as it must beside an S3 without any object, and so without a model.
 func TestEvents(t *testing.T) {
-	aws := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "application/xml")
-		switch {
-		case r.Method == http.MethodGet && r.URL.Query().Get("list-type") == "2":
-			_, _ = w.Write([]byte(`<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>`))
-		case r.Method == http.MethodGet:
-			w.WriteHeader(http.StatusNotFound)
-			_, _ = w.Write([]byte(`<Error><Code>NoSuchKey</Code></Error>`))
-		default:
-			t.Errorf("%s %s: nothing may be written", r.Method, r.URL.Path)
-		}
-	}))
-	t.Cleanup(aws.Close)
-	env := environment(aws.URL)
-	handler, err := build(slog.New(slog.NewJSONHandler(new(bytes.Buffer), nil)), func(k string) string { return env[k] })
+	handler, err := build(slog.New(slog.DiscardHandler), environment(lambdaapitest.EmptyS3(t)).Get)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := map[string]fault.Kind{"tick": "", "bad_two_things": fault.InvalidArgument, "bad_plan_key": fault.InvalidArgument,
 		"bad_field": fault.InvalidArgument, "bad_model": fault.NotFound}
-	files, err := filepath.Glob("../../events/drift/*.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	seen := 0
-	for _, file := range files {
-		name := strings.TrimSuffix(filepath.Base(file), ".json")
-		if strings.HasSuffix(name, ".want") {
-			continue
-		}
-		seen++
-		payload, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, err = handler.Invoke(t.Context(), payload)
-		failure, _ := err.(messages.InvokeResponse_Error)
-		if kind, ok := want[name]; !ok || string(kind) != failure.Type {
-			t.Errorf("%s: %v, want %q", name, err, kind)
-		}
-	}
-	if seen != len(want) {
-		t.Errorf("%d samples, want %d", seen, len(want))
+	lambdaapitest.ReplayKinds(t, handler, "../../events/drift", want)
+	if n := len(lambdaapitest.Samples(t, "../../events/drift")); n != len(want) {
+		t.Errorf("%d samples, want %d", n, len(want))
 	}
 }
 
 func TestBuildSaysWhatIsMissing(t *testing.T) {
-	for _, missing := range []string{"TIDEGATE_REGISTRY_BUCKET", "TIDEGATE_DATA_BUCKET", "AWS_REGION"} {
-		env := environment("http://127.0.0.1:1")
-		delete(env, missing)
-		_, err := build(slog.New(slog.DiscardHandler), func(k string) string { return env[k] })
-		if !fault.Is(err, fault.InvalidArgument) || !strings.Contains(err.Error(), missing) {
-			t.Errorf("without %s: %v", missing, err)
-		}
-	}
 	env := environment("http://127.0.0.1:1")
-	env["TIDEGATE_DRIFT_TOPIC"] = "drift"
-	if _, err := build(slog.New(slog.DiscardHandler), func(k string) string { return env[k] }); !fault.Is(err, fault.InvalidArgument) {
-		t.Errorf("a topic that is no ARN: %v", err)
-	}
+	lambdaapitest.Needs(t, build, env, "TIDEGATE_REGISTRY_BUCKET", "TIDEGATE_DATA_BUCKET", "AWS_REGION", "TIDEGATE_DRIFT_TOPIC=no-arn")
 	env["TIDEGATE_DRIFT_TOPIC"] = "arn:aws:sns:eu-west-1:111122223333:drift"
-	if _, err := build(slog.New(slog.DiscardHandler), func(k string) string { return env[k] }); err != nil {
+	if _, err := build(slog.New(slog.DiscardHandler), env.Get); err != nil {
 		t.Errorf("with a topic: %v", err)
 	}
 }

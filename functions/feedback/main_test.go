@@ -12,7 +12,6 @@ import (
 
 	"github.com/tidegate/tidegate/shared/awsenv"
 	"github.com/tidegate/tidegate/shared/blob/s3"
-	"github.com/tidegate/tidegate/shared/fault"
 	"github.com/tidegate/tidegate/shared/lambdaapi/lambdaapitest"
 	"github.com/tidegate/tidegate/shared/registry"
 	"github.com/tidegate/tidegate/shared/schema"
@@ -22,11 +21,8 @@ import (
 const bucket = "tidegate-registrybucket-example"
 
 // environment is that of the deployed function.
-func environment() map[string]string {
-	return map[string]string{
-		"TIDEGATE_REGISTRY_BUCKET": bucket, "TIDEGATE_LABEL_STREAM": "labels", "TIDEGATE_METRICS_NAMESPACE": "Tidegate/test",
-		"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret",
-	}
+func environment(pairs ...string) lambdaapitest.Env {
+	return lambdaapitest.NewEnv(map[string]string{"TIDEGATE_REGISTRY_BUCKET": bucket, "TIDEGATE_LABEL_STREAM": "labels", "TIDEGATE_METRICS_NAMESPACE": "Tidegate/test"}, pairs...)
 }
 
 // start runs the function as it is deployed, with stand-ins for S3 and Firehose behind the real SDK clients, and
@@ -38,13 +34,8 @@ func start(t *testing.T) (*lambdaapitest.RuntimeAPI, *standin.Cloud, string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = cloud.Close() })
-	env := environment()
-	for _, pair := range cloud.Env() {
-		name, value, _ := strings.Cut(pair, "=")
-		env[name] = value
-	}
-	getenv := func(k string) string { return env[k] }
-	cfg, err := awsenv.Config(getenv)
+	env := environment(cloud.Env()...)
+	cfg, err := awsenv.Config(env.Get)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +55,7 @@ func start(t *testing.T) (*lambdaapitest.RuntimeAPI, *standin.Cloud, string) {
 	t.Cleanup(func() { _ = out.Close() })
 	real := os.Stdout
 	os.Stdout = out // what build hands on is the file; no test runs beside this one
-	loop, err := build(slog.New(slog.NewJSONHandler(out, nil)), getenv)
+	loop, err := build(slog.New(slog.NewJSONHandler(out, nil)), env.Get)
 	os.Stdout = real
 	if err != nil {
 		t.Fatal(err)
@@ -171,12 +162,5 @@ func TestRegistryThatIsDown(t *testing.T) {
 }
 
 func TestBuildSaysWhatIsMissing(t *testing.T) {
-	for _, missing := range []string{"TIDEGATE_REGISTRY_BUCKET", "TIDEGATE_LABEL_STREAM", "AWS_REGION", "AWS_SECRET_ACCESS_KEY"} {
-		env := environment()
-		delete(env, missing)
-		_, err := build(slog.New(slog.DiscardHandler), func(k string) string { return env[k] })
-		if !fault.Is(err, fault.InvalidArgument) || !strings.Contains(err.Error(), missing) {
-			t.Errorf("without %s: %v", missing, err)
-		}
-	}
+	lambdaapitest.Needs(t, build, environment(), "TIDEGATE_REGISTRY_BUCKET", "TIDEGATE_LABEL_STREAM", "AWS_REGION", "AWS_SECRET_ACCESS_KEY")
 }

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -16,6 +14,7 @@ import (
 	"github.com/tidegate/tidegate/shared/blob/s3"
 	"github.com/tidegate/tidegate/shared/fault"
 	"github.com/tidegate/tidegate/shared/ingestion"
+	"github.com/tidegate/tidegate/shared/lambdaapi/lambdaapitest"
 	"github.com/tidegate/tidegate/shared/registry"
 	"github.com/tidegate/tidegate/shared/schema"
 	"github.com/tidegate/tidegate/tests/bench/standin"
@@ -24,14 +23,12 @@ import (
 const (
 	data   = "tidegate-databucket-example"
 	models = "tidegate-registrybucket-example"
+	events = "../../events/ingest"
 )
 
 // environment is that of the deployed function.
-func environment() map[string]string {
-	return map[string]string{
-		"TIDEGATE_DATA_BUCKET": data, "TIDEGATE_REGISTRY_BUCKET": models, "TIDEGATE_METRICS_NAMESPACE": "Tidegate/test",
-		"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret",
-	}
+func environment(pairs ...string) lambdaapitest.Env {
+	return lambdaapitest.NewEnv(map[string]string{"TIDEGATE_DATA_BUCKET": data, "TIDEGATE_REGISTRY_BUCKET": models, "TIDEGATE_METRICS_NAMESPACE": "Tidegate/test"}, pairs...)
 }
 
 // open builds the function beside a stand-in for S3 that knows one model.
@@ -42,13 +39,8 @@ func open(t *testing.T) (lambda.Handler, *standin.Cloud, *bytes.Buffer) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = cloud.Close() })
-	env := environment()
-	for _, pair := range cloud.Env() {
-		name, value, _ := strings.Cut(pair, "=")
-		env[name] = value
-	}
-	getenv := func(k string) string { return env[k] }
-	cfg, err := awsenv.Config(getenv)
+	env := environment(cloud.Env()...)
+	cfg, err := awsenv.Config(env.Get)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,49 +49,17 @@ func open(t *testing.T) (lambda.Handler, *standin.Cloud, *bytes.Buffer) {
 		t.Fatal(err)
 	}
 	var log bytes.Buffer
-	handler, err := build(slog.New(slog.NewJSONHandler(&log, nil)), getenv)
+	handler, err := build(slog.New(slog.NewJSONHandler(&log, nil)), env.Get)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return handler, cloud, &log
 }
 
-func sample(t *testing.T, name string) []byte {
-	t.Helper()
-	event, err := os.ReadFile("../../events/ingest/" + name + ".json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return event
-}
-
 // TestEventsAgainstAnEmptyBucket replays the sample events where nothing has landed.
 func TestEventsAgainstAnEmptyBucket(t *testing.T) {
 	handler, _, log := open(t)
-	files, _ := filepath.Glob("../../events/ingest/*.want.json")
-	if len(files) < 4 {
-		t.Fatal("no events of ingest")
-	}
-	for _, file := range files {
-		name := strings.TrimSuffix(filepath.Base(file), ".want.json")
-		var want struct {
-			Error  string
-			Result struct{ Gone bool }
-		}
-		text, err := os.ReadFile(file)
-		if err != nil || json.Unmarshal(text, &want) != nil {
-			t.Fatal(file, err)
-		}
-		out, err := handler.Invoke(t.Context(), sample(t, name))
-		var got ingestion.Out
-		failure, failed := err.(messages.InvokeResponse_Error)
-		switch {
-		case want.Error != "" && (!failed || failure.Type != want.Error || failure.Message == ""):
-			t.Errorf("%s: got %v, want %s", name, err, want.Error)
-		case want.Error == "" && (err != nil || json.Unmarshal(out, &got) != nil || got != ingestion.Out{Gone: want.Result.Gone}):
-			t.Errorf("%s: %s, %v", name, out, err)
-		}
-	}
+	lambdaapitest.Replay(t, handler, events+"/*")
 	if !strings.Contains(log.String(), "its labels are not filed") {
 		t.Errorf("logged: %s", log)
 	}
@@ -110,7 +70,7 @@ func TestFileBecomesFiledLabels(t *testing.T) {
 	handler, cloud, _ := open(t)
 	const id = "018eb3d2-1bb3-7a44-9d0b-3f2f5a6b7c8d"
 	cloud.S3.Put(data, "labels/landed/files/mixed/april.csv", []byte("id,label,ts\n"+id+"#1,0,2024-04-07T00:00:00Z\n"+id+"#0,1,2024-04-07T00:00:00Z\nx,1,\n"))
-	first, err := handler.Invoke(t.Context(), sample(t, "file"))
+	first, err := handler.Invoke(t.Context(), lambdaapitest.Sample(t, events, "file"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +90,7 @@ func TestFileBecomesFiledLabels(t *testing.T) {
 	if want := `{"id":"` + id + `#0","label":1,"ts":"2024-04-07T00:00:00.000Z"}` + "\n" + `{"id":"` + id + `#1","label":0,"ts":"2024-04-07T00:00:00.000Z"}` + "\n"; string(filed) != want {
 		t.Errorf("filed %s", filed)
 	}
-	again, err := handler.Invoke(t.Context(), sample(t, "file"))
+	again, err := handler.Invoke(t.Context(), lambdaapitest.Sample(t, events, "file"))
 	if err != nil || !bytes.Equal(first, again) {
 		t.Errorf("delivered again: %s, %v", again, err)
 	}
@@ -140,19 +100,12 @@ func TestFileBecomesFiledLabels(t *testing.T) {
 func TestStoreThatIsDown(t *testing.T) {
 	handler, cloud, _ := open(t)
 	cloud.S3.SetDown(true)
-	_, err := handler.Invoke(t.Context(), sample(t, "file"))
+	_, err := handler.Invoke(t.Context(), lambdaapitest.Sample(t, events, "file"))
 	if failure, ok := err.(messages.InvokeResponse_Error); !ok || failure.Type != string(fault.Unavailable) {
 		t.Errorf("%v, want Unavailable", err)
 	}
 }
 
 func TestBuildSaysWhatIsMissing(t *testing.T) {
-	for _, missing := range []string{"TIDEGATE_DATA_BUCKET", "TIDEGATE_REGISTRY_BUCKET", "AWS_REGION", "AWS_SECRET_ACCESS_KEY"} {
-		env := environment()
-		delete(env, missing)
-		_, err := build(slog.New(slog.DiscardHandler), func(k string) string { return env[k] })
-		if !fault.Is(err, fault.InvalidArgument) || !strings.Contains(err.Error(), missing) {
-			t.Errorf("without %s: %v", missing, err)
-		}
-	}
+	lambdaapitest.Needs(t, build, environment(), "TIDEGATE_DATA_BUCKET", "TIDEGATE_REGISTRY_BUCKET", "AWS_REGION", "AWS_SECRET_ACCESS_KEY")
 }

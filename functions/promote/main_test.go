@@ -3,64 +3,33 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"io"
 	"log/slog"
-	"net/http"
-	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/aws/aws-lambda-go/lambda/messages"
 
 	"github.com/tidegate/tidegate/shared/fault"
+	"github.com/tidegate/tidegate/shared/lambdaapi/lambdaapitest"
 )
 
 // environment is that of the deployed function, with an S3 at endpoint.
-func environment(endpoint string) map[string]string {
-	return map[string]string{
-		"TIDEGATE_REGISTRY_BUCKET": "tidegate-registrybucket-example",
-		"AWS_REGION":               "eu-west-1", "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_ENDPOINT_URL": endpoint,
-	}
-}
-
-func empty(t *testing.T) *httptest.Server {
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodGet && r.Method != http.MethodHead {
-			t.Errorf("%s %s: nothing may be written", r.Method, r.URL.Path)
-		}
-		w.Header().Set("Content-Type", "application/xml")
-		w.WriteHeader(http.StatusNotFound)
-		_, _ = io.WriteString(w, `<Error><Code>NoSuchKey</Code><Message>The specified key does not exist.</Message></Error>`)
-	}))
-	t.Cleanup(server.Close)
-	return server
+func environment(endpoint string) lambdaapitest.Env {
+	return lambdaapitest.NewEnv(map[string]string{"TIDEGATE_REGISTRY_BUCKET": "tidegate-registrybucket-example", "AWS_ENDPOINT_URL": endpoint})
 }
 
 // TestEventsAgainstAnEmptyBucket replays the sample events: what they ask for needs a model, so all are refused, and
 // nothing is written. On a bucket with models they run on the local AWS (tests/local).
 func TestEventsAgainstAnEmptyBucket(t *testing.T) {
 	var logged bytes.Buffer
-	env := environment(empty(t).URL)
-	handler, err := build(slog.New(slog.NewJSONHandler(&logged, nil)), func(k string) string { return env[k] })
+	handler, err := build(slog.New(slog.NewJSONHandler(&logged, nil)), environment(lambdaapitest.EmptyS3(t)).Get)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]fault.Kind{
+	lambdaapitest.ReplayKinds(t, handler, "../../events/promote", map[string]fault.Kind{
 		"bad_kind": fault.InvalidArgument, "bad_no_actor": fault.InvalidArgument,
 		"bad_rollback": fault.FailedPrecondition, "bad_bootstrap_again": fault.NotFound, "configure": fault.NotFound,
-	} {
-		event, err := os.ReadFile(filepath.Join("../../events/promote", name+".json"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, err = handler.Invoke(t.Context(), event)
-		failure, ok := err.(messages.InvokeResponse_Error)
-		if !ok || failure.Type != string(want) || failure.Message == "" {
-			t.Errorf("%s: got %v, want %s", name, err, want)
-		}
-	}
+	})
 	if logged.Len() == 0 {
 		t.Error("nothing was logged")
 	}
@@ -68,8 +37,7 @@ func TestEventsAgainstAnEmptyBucket(t *testing.T) {
 
 // TestPayloadIsStrict: a misspelt field must not be a transition with less in it.
 func TestPayloadIsStrict(t *testing.T) {
-	env := environment(empty(t).URL)
-	handler, err := build(slog.New(slog.DiscardHandler), func(k string) string { return env[k] })
+	handler, err := build(slog.New(slog.DiscardHandler), environment(lambdaapitest.EmptyS3(t)).Get)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,12 +57,5 @@ func TestPayloadIsStrict(t *testing.T) {
 }
 
 func TestBuildSaysWhatIsMissing(t *testing.T) {
-	for _, missing := range []string{"TIDEGATE_REGISTRY_BUCKET", "AWS_REGION", "AWS_ACCESS_KEY_ID"} {
-		env := environment("http://127.0.0.1:1")
-		delete(env, missing)
-		_, err := build(slog.New(slog.DiscardHandler), func(k string) string { return env[k] })
-		if !fault.Is(err, fault.InvalidArgument) || !strings.Contains(err.Error(), missing) {
-			t.Errorf("without %s: %v", missing, err)
-		}
-	}
+	lambdaapitest.Needs(t, build, environment("http://127.0.0.1:1"), "TIDEGATE_REGISTRY_BUCKET", "AWS_REGION", "AWS_ACCESS_KEY_ID")
 }

@@ -33,9 +33,9 @@ func BenchmarkScoreFlights(b *testing.B) {
 	if err := workload.AddVersion(cloud.S3, model, 1); err != nil {
 		b.Fatal(err)
 	}
-	env := environment(b, cloud)
+	env := environment(b, cloud.Env()...)
 	env["TIDEGATE_REGISTRY_BUCKET"] = workload.RegistryBucket
-	handler, err := build(slog.New(slog.DiscardHandler), func(k string) string { return env[k] })
+	handler, err := build(slog.New(slog.DiscardHandler), env.Get)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/tidegate/tidegate/shared/fault"
 	"github.com/tidegate/tidegate/shared/inference/inferencetest"
 	"github.com/tidegate/tidegate/shared/inference/onnx/onnxtest"
+	"github.com/tidegate/tidegate/shared/lambdaapi/lambdaapitest"
 	"github.com/tidegate/tidegate/shared/schema"
 	"github.com/tidegate/tidegate/shared/scoring"
 	"github.com/tidegate/tidegate/tests/bench/standin"
@@ -24,19 +25,10 @@ import (
 
 const registryBucket, dataBucket = "tidegate-registrybucket-example", "tidegate-databucket-example"
 
-// environment is that of the deployed function, with the cloud's endpoints.
-func environment(t testing.TB, cloud *standin.Cloud) map[string]string {
-	env := map[string]string{
-		"TIDEGATE_REGISTRY_BUCKET": registryBucket, "TIDEGATE_DATA_BUCKET": dataBucket, "TIDEGATE_ONNXRUNTIME_LIB": onnxtest.Library(t),
-		"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1769",
-	}
-	if cloud != nil {
-		for _, pair := range cloud.Env() {
-			name, value, _ := strings.Cut(pair, "=")
-			env[name] = value
-		}
-	}
-	return env
+// environment is that of the deployed function.
+func environment(t testing.TB, pairs ...string) lambdaapitest.Env {
+	return lambdaapitest.NewEnv(map[string]string{"TIDEGATE_REGISTRY_BUCKET": registryBucket, "TIDEGATE_DATA_BUCKET": dataBucket,
+		"TIDEGATE_ONNXRUNTIME_LIB": onnxtest.Library(t), "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1769"}, pairs...)
 }
 
 // open starts a stand-in for S3 with version 1 of the model affine and the tables that the sample events name.
@@ -62,8 +54,7 @@ func open(t testing.TB) (*standin.Cloud, lambda.Handler) {
 	}
 	cloud.S3.Put(dataBucket, "batches/affine/2026-04.csv", []byte("x_0,x_1,x_2,flight,late\n1,2,3,UA1,0\n4,5,6,UA2,1\n"))
 	cloud.S3.Put(dataBucket, "batches/affine/2026-04.parquet", columnar(t))
-	env := environment(t, cloud)
-	handler, err := build(slog.New(slog.DiscardHandler), func(k string) string { return env[k] })
+	handler, err := build(slog.New(slog.DiscardHandler), environment(t, cloud.Env()...).Get)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,17 +141,8 @@ func check(t *testing.T, name string, body []byte) {
 }
 
 func TestBuildSaysWhatIsMissing(t *testing.T) {
-	for _, missing := range []string{"TIDEGATE_DATA_BUCKET", "TIDEGATE_REGISTRY_BUCKET", "AWS_REGION", "AWS_SECRET_ACCESS_KEY"} {
-		env := environment(t, nil)
-		delete(env, missing)
-		_, err := build(slog.New(slog.DiscardHandler), func(k string) string { return env[k] })
-		if !fault.Is(err, fault.InvalidArgument) || !strings.Contains(err.Error(), missing) {
-			t.Errorf("without %s: %v", missing, err)
-		}
-	}
-	env := environment(t, nil)
-	env["TIDEGATE_ONNXRUNTIME_LIB"] = "/no/such/lib.so"
-	if _, err := build(slog.New(slog.DiscardHandler), func(k string) string { return env[k] }); !fault.Is(err, fault.Internal) {
+	lambdaapitest.Needs(t, build, environment(t), "TIDEGATE_DATA_BUCKET", "TIDEGATE_REGISTRY_BUCKET", "AWS_REGION", "AWS_SECRET_ACCESS_KEY")
+	if _, err := build(slog.New(slog.DiscardHandler), environment(t, "TIDEGATE_ONNXRUNTIME_LIB=/no/such/lib.so").Get); !fault.Is(err, fault.Internal) {
 		t.Errorf("without a library: %v", err)
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 
 	"github.com/tidegate/tidegate/shared/blob"
-	"github.com/tidegate/tidegate/shared/fault"
 	"github.com/tidegate/tidegate/shared/lambdaapi/lambdaapitest"
 	"github.com/tidegate/tidegate/shared/registry"
 	"github.com/tidegate/tidegate/shared/registry/registrytest"
@@ -20,19 +19,9 @@ import (
 
 const registryBucket, dataBucket = "tidegate-registrybucket-example", "tidegate-databucket-example"
 
-// environment is that of the deployed function, with the cloud's endpoints.
-func environment(cloud *standin.Cloud) map[string]string {
-	env := map[string]string{
-		"TIDEGATE_REGISTRY_BUCKET": registryBucket, "TIDEGATE_DATA_BUCKET": dataBucket, "TIDEGATE_TRAIN_MEMORY_MB": "3008",
-		"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret",
-	}
-	if cloud != nil {
-		for _, pair := range cloud.Env() {
-			name, value, _ := strings.Cut(pair, "=")
-			env[name] = value
-		}
-	}
-	return env
+// environment is that of the deployed function.
+func environment(pairs ...string) lambdaapitest.Env {
+	return lambdaapitest.NewEnv(map[string]string{"TIDEGATE_REGISTRY_BUCKET": registryBucket, "TIDEGATE_DATA_BUCKET": dataBucket, "TIDEGATE_TRAIN_MEMORY_MB": "3008"}, pairs...)
 }
 
 // open starts a stand-in for S3 with the models and rows that the sample events name: mixed has no retrain policy, pinned has one.
@@ -74,15 +63,14 @@ func open(t *testing.T) (*standin.Cloud, lambda.Handler) {
 		fmt.Fprintf(&rows, "%d,UA,%d\n", i, i%2)
 	}
 	cloud.S3.Put(dataBucket, "training/pinned/rows.csv", []byte(rows.String()))
-	env := environment(cloud)
-	handler, err := build(slog.New(slog.DiscardHandler), func(k string) string { return env[k] })
+	handler, err := build(slog.New(slog.DiscardHandler), environment(cloud.Env()...).Get)
 	must(err)
 	return cloud, handler
 }
 
 func TestEvents(t *testing.T) {
 	cloud, handler := open(t)
-	lambdaapitest.Replay(t, handler, "../../events/snapshot")
+	lambdaapitest.Replay(t, handler, "../../events/snapshot/*")
 	body, ok := cloud.S3.Get(registryBucket, registry.DatasetKey("pinned", 1))
 	if !ok || !strings.Contains(string(body), `"key": "training/pinned/rows.csv"`) {
 		t.Errorf("the dataset is stored as %s", body)
@@ -90,12 +78,5 @@ func TestEvents(t *testing.T) {
 }
 
 func TestBuildSaysWhatIsMissing(t *testing.T) {
-	for name, wrong := range map[string]string{"TIDEGATE_DATA_BUCKET": "", "TIDEGATE_REGISTRY_BUCKET": "", "TIDEGATE_TRAIN_MEMORY_MB": "much", "AWS_REGION": "", "AWS_SECRET_ACCESS_KEY": ""} {
-		env := environment(nil)
-		env[name] = wrong
-		_, err := build(slog.New(slog.DiscardHandler), func(k string) string { return env[k] })
-		if !fault.Is(err, fault.InvalidArgument) || !strings.Contains(err.Error(), name) {
-			t.Errorf("without %s: %v", name, err)
-		}
-	}
+	lambdaapitest.Needs(t, build, environment(), "TIDEGATE_DATA_BUCKET", "TIDEGATE_REGISTRY_BUCKET", "TIDEGATE_TRAIN_MEMORY_MB=much", "AWS_REGION", "AWS_SECRET_ACCESS_KEY")
 }

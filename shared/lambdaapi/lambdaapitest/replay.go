@@ -12,14 +12,14 @@ import (
 	"github.com/aws/aws-lambda-go/lambda/messages"
 )
 
-// Replay gives a step the sample events of a folder that have a <name>.want.json, in
-// the order of their names, and holds the answers to what stands there: "result", of
-// which the answer must have all, or "error", with "error_contains".
-func Replay(t *testing.T, handler lambda.Handler, folder string) {
+// Replay gives a step the sample events of a pattern ("../../events/lease/*") that have
+// a <name>.want.json, in the order of their names, and holds the answers to what stands
+// there: "result", of which the answer must have all, or "error", with "error_contains".
+func Replay(t *testing.T, handler lambda.Handler, pattern string) {
 	t.Helper()
-	files, err := filepath.Glob(folder + "/*.want.json")
+	files, err := filepath.Glob(pattern + ".want.json")
 	if err != nil || len(files) == 0 {
-		t.Fatal(files, err)
+		t.Fatal(pattern, "has no events", err)
 	}
 	slices.Sort(files)
 	for _, file := range files {
@@ -40,7 +40,7 @@ func replay(t *testing.T, handler lambda.Handler, file string) {
 	failure, failed := err.(messages.InvokeResponse_Error)
 	switch {
 	case want.Error != "":
-		if !failed || failure.Type != want.Error || !strings.Contains(failure.Message, want.ErrorContains) {
+		if !failed || failure.Type != want.Error || failure.Message == "" || !strings.Contains(failure.Message, want.ErrorContains) {
 			t.Errorf("%s, %v; want %s", out, err, want.Error)
 		}
 	case err != nil:

@@ -1,6 +1,6 @@
-// Package lambdaapitest is the Runtime API that a function under test polls, in
-// the test's own process. It is for tests only; tests/bench/host drives built
-// programs.
+// Package lambdaapitest is what surrounds a deployed function, in the test's own
+// process: the Runtime API that it polls, its environment, its sample events and an
+// empty bucket. It is for tests only; tests/bench/host drives built programs.
 package lambdaapitest
 
 import (
