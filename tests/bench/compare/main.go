@@ -11,9 +11,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"log"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -44,12 +42,7 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 40, "rounds of all loads")
 	flag.IntVar(&o.starts, "starts", 25, "cold starts of each function")
 	flag.IntVar(&o.threads, "threads", 1, "intra-op threads of raw runs: what predict takes with the memory that the host names")
-	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, o); err != nil {
-		log.Fatal(err)
-	}
+	figures.Main(func(ctx context.Context) error { return run(ctx, o) })
 }
 
 func run(ctx context.Context, o options) (err error) {
@@ -89,11 +82,8 @@ func run(ctx context.Context, o options) (err error) {
 		report.Allocations = parseBenchmarks(string(text))
 	}
 	report.Spreads = ratios(all, b.coldPairs)
-	report.Ratios = map[string]float64{}
-	for name, s := range report.Spreads {
-		report.Ratios[name] = s.Median
-	}
-	return errors.Join(report.print(os.Stdout), report.write(o.out))
+	report.Ratios = figures.Medians(report.Spreads)
+	return errors.Join(report.print(os.Stdout), figures.Write(o.out, &report))
 }
 
 // bench is everything that takes part in a run.

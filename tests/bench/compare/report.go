@@ -1,12 +1,10 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
 	"math"
-	"os"
 	"slices"
 	"text/tabwriter"
 	"time"
@@ -70,17 +68,6 @@ var notes = []string{
 	"json/binary overheads are p50 minus raw Run. Ours subtracts raw Run in Go with predict's thread setting; Python's subtracts session.run timed in Python with the handler's default options, binding included.",
 	"Python keeps its model as a local file and imports no AWS SDK; predict fetches state, manifest, schema and model from the S3 stand-in. Both start with a warm page cache; Python has its .pyc files.",
 	"All functions run behind the same Runtime API host; answers are checked against what ONNX Runtime in Python gave.",
-}
-
-func (r *Report) write(path string) error {
-	text, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return fmt.Errorf("bench: report: %w", err)
-	}
-	if err := os.WriteFile(path, append(text, '\n'), 0o600); err != nil {
-		return fmt.Errorf("bench: report: %w", err)
-	}
-	return nil
 }
 
 func (r *Report) print(w io.Writer) error {

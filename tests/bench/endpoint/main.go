@@ -11,9 +11,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"log"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -46,18 +44,12 @@ func main() {
 	flag.StringVar(&o.only, "only", "", "only the loads whose name has this in it, e.g. heavy/grpc")
 	flag.StringVar(&o.peers, "peers", "", "compare with these other servers, e.g. fastapi,mlserver, and do nothing else")
 	flag.StringVar(&o.venvs, "venvs", ".local", "folder of the environments venv-peer-NAME")
-	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	err := error(nil)
-	if o.peers != "" {
-		err = comparePeers(ctx, o, strings.Split(o.peers, ","))
-	} else {
-		err = run(ctx, o)
-	}
-	if err != nil {
-		log.Fatal(err)
-	}
+	figures.Main(func(ctx context.Context) error {
+		if o.peers != "" {
+			return comparePeers(ctx, o, strings.Split(o.peers, ","))
+		}
+		return run(ctx, o)
+	})
 }
 
 // batches are the sizes that raw ONNX Runtime is tried with.

@@ -85,7 +85,7 @@ func (r *peerReport) write(path string) error {
 		all.Spreads[name], all.Ratios[name] = s, s.Median
 	}
 	all.Peers = r
-	if err := save(path, all); err != nil {
+	if err := figures.Write(path, all); err != nil {
 		return err
 	}
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)

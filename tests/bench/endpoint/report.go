@@ -102,10 +102,7 @@ func (r *report) finish() {
 	if r.Swaps.Early > 0 {
 		ratio("rss_growth_swaps_ratio", []float64{float64(r.Swaps.Late)}, []float64{float64(r.Swaps.Early)})
 	}
-	r.Ratios, r.Loads = map[string]float64{}, map[string][]load{}
-	for name, s := range r.Spreads {
-		r.Ratios[name] = s.Median
-	}
+	r.Ratios, r.Loads = figures.Medians(r.Spreads), map[string][]load{}
 	for name, by := range r.rounds {
 		for _, n := range slices.Sorted(maps.Keys(by)) {
 			l := load{Callers: n, Rate: figures.Median(r.of(name, n, rate)), P50: figures.Median(r.of(name, n, p50)), P99: figures.Median(r.of(name, n, p99))}
@@ -129,7 +126,7 @@ func (r *report) write(path string) error {
 			r.Spreads[name], r.Ratios[name] = s, s.Median
 		}
 	}
-	if err := save(path, r); err != nil {
+	if err := figures.Write(path, r); err != nil {
 		return err
 	}
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
@@ -161,15 +158,4 @@ func earlier(path string) (*report, error) {
 		return nil, fmt.Errorf("bench: %s: %w; remove it", path, err)
 	}
 	return r, nil
-}
-
-func save(path string, r *report) error {
-	text, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return fmt.Errorf("bench: report: %w", err)
-	}
-	if err := os.WriteFile(path, append(text, '\n'), 0o600); err != nil {
-		return fmt.Errorf("bench: report: %w", err)
-	}
-	return nil
 }

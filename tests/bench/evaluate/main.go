@@ -15,7 +15,6 @@ import (
 	"flag"
 	"log"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"time"
 
@@ -37,16 +36,12 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 3, "rounds of all loads")
 	flag.IntVar(&o.workers, "workers", 2, "cores that ours and the bare read use")
 	flag.IntVar(&o.rows, "rows", 10_000_000, "predictions, and labels, in the files")
-	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	run := o.measure
-	if o.child != "" {
-		run = func(ctx context.Context) error { return runChild(ctx, o.child, flag.Args(), o.workers, os.Stdout) }
-	}
-	if err := run(ctx); err != nil {
-		log.Fatal(err)
-	}
+	figures.Main(func(ctx context.Context) error {
+		if o.child != "" {
+			return runChild(ctx, o.child, flag.Args(), o.workers, os.Stdout)
+		}
+		return o.measure(ctx)
+	})
 }
 
 // shapes are the files of the folder, by what their ids are: see make_rows.py.
@@ -82,5 +77,5 @@ func (o options) measure(ctx context.Context) error {
 		report.add(shape, runs)
 	}
 	report.finish()
-	return errors.Join(report.print(os.Stdout), report.write(o.out))
+	return errors.Join(report.print(os.Stdout), figures.Write(o.out, report))
 }

@@ -116,21 +116,7 @@ func (r *Report) finish() {
 		}
 	}
 	r.Spreads["speedup_vs_pandas"] = least
-	r.Ratios = map[string]float64{}
-	for name, s := range r.Spreads {
-		r.Ratios[name] = s.Median
-	}
-}
-
-func (r *Report) write(path string) error {
-	text, err := json.MarshalIndent(r, "", "  ")
-	if err == nil {
-		err = os.WriteFile(path, append(text, '\n'), 0o600)
-	}
-	if err != nil {
-		return fmt.Errorf("bench: report: %w", err)
-	}
-	return nil
+	r.Ratios = figures.Medians(r.Spreads)
 }
 
 func (r *Report) print(w io.Writer) error {

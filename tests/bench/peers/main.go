@@ -11,9 +11,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"log"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"time"
@@ -36,13 +34,10 @@ func main() {
 	flag.StringVar(&o.out, "out", ".local/bench/peers.json", "the report")
 	flag.IntVar(&o.rounds, "rounds", 3, "rounds of all peers over all rows")
 	flag.IntVar(&o.seeds, "seeds", 5, "random halves of each size")
-	flag.Parse()
-	o.peers = flag.Args()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, o); err != nil {
-		log.Fatal(err)
-	}
+	figures.Main(func(ctx context.Context) error {
+		o.peers = flag.Args()
+		return run(ctx, o)
+	})
 }
 
 func run(ctx context.Context, o options) error {
@@ -66,7 +61,7 @@ func run(ctx context.Context, o options) error {
 		}
 	}
 	report.finish()
-	return errors.Join(report.print(os.Stdout), report.write(o.out))
+	return errors.Join(report.print(os.Stdout), figures.Write(o.out, &report))
 }
 
 // sizes of the random halves, in rows a side.

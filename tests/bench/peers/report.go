@@ -1,11 +1,9 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -67,17 +65,6 @@ func (r *Report) finish() {
 			r.Spreads["vs_"+name], r.Ratios["vs_"+name] = s, s.Median
 		}
 	}
-}
-
-func (r *Report) write(path string) error {
-	text, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return fmt.Errorf("bench: report: %w", err)
-	}
-	if err := os.WriteFile(path, append(text, '\n'), 0o600); err != nil {
-		return fmt.Errorf("bench: report: %w", err)
-	}
-	return nil
 }
 
 func (r *Report) print(w io.Writer) error {

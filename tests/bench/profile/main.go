@@ -12,9 +12,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"log"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"time"
 
@@ -35,12 +33,7 @@ func main() {
 	flag.StringVar(&o.out, "out", ".local/bench/profile.json", "the report")
 	flag.IntVar(&o.rounds, "rounds", 9, "rounds of all loads")
 	flag.IntVar(&o.workers, "workers", 2, "cores that each reader uses")
-	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, o); err != nil {
-		log.Fatal(err)
-	}
+	figures.Main(func(ctx context.Context) error { return run(ctx, o) })
 }
 
 func run(ctx context.Context, o options) error {
@@ -66,7 +59,7 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	report.finish()
-	return errors.Join(report.print(os.Stdout), report.write(o.out))
+	return errors.Join(report.print(os.Stdout), figures.Write(o.out, &report))
 }
 
 // files of the folder, by name: see make_flights.py.

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"runtime/debug"
 	"slices"
 	"text/tabwriter"
@@ -64,21 +62,7 @@ var notes = []string{
 
 // finish takes the medians of the spreads as the ratios.
 func (r *Report) finish() {
-	r.Ratios = map[string]float64{}
-	for name, s := range r.Spreads {
-		r.Ratios[name] = s.Median
-	}
-}
-
-func (r *Report) write(path string) error {
-	text, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return fmt.Errorf("bench: report: %w", err)
-	}
-	if err := os.WriteFile(path, append(text, '\n'), 0o600); err != nil {
-		return fmt.Errorf("bench: report: %w", err)
-	}
-	return nil
+	r.Ratios = figures.Medians(r.Spreads)
 }
 
 func (r *Report) print(w io.Writer) error {

@@ -9,17 +9,15 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
-	"log"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"time"
 
+	"github.com/tidegate/tidegate/tests/bench/figures"
 	"github.com/tidegate/tidegate/tests/bench/host"
 	"github.com/tidegate/tidegate/tests/bench/standin"
 	"github.com/tidegate/tidegate/tests/bench/workload"
@@ -38,12 +36,7 @@ func main() {
 	flag.StringVar(&o.out, "out", ".local/bench/soak.json", "the report")
 	flag.IntVar(&o.requests, "requests", 1_000_000, "one-row requests")
 	flag.IntVar(&o.swaps, "swaps", 100, "model changes")
-	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, o); err != nil {
-		log.Fatal(err)
-	}
+	figures.Main(func(ctx context.Context) error { return run(ctx, o) })
 }
 
 // Report is .local/bench/soak.json.
@@ -85,12 +78,8 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	report.Captured = s.cloud.Firehose.Taken()
-	text, err := json.MarshalIndent(report, "", "  ")
-	if err != nil {
-		return fmt.Errorf("soak: report: %w", err)
-	}
-	if err := os.WriteFile(o.out, append(text, '\n'), 0o600); err != nil {
-		return fmt.Errorf("soak: report: %w", err)
+	if err := figures.Write(o.out, &report); err != nil {
+		return err
 	}
 	fmt.Printf("resident memory: x%.3f from request %d to %d, x%.3f over %d model changes; answers p50 %.0f us, during model changes at most %.0f us\n",
 		report.RSSGrowthRequests, o.requests/10, o.requests, report.RSSGrowthSwaps, o.swaps, report.AnswerP50US, report.SwapAnswerMaxUS)
