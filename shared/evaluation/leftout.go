@@ -109,8 +109,11 @@ func (r *Report) warn(job *Job) {
 	for _, name := range slices.Sorted(maps.Keys(j.SegmentAbsent)) {
 		warn("segment column %q is not in %s: they are in the segment without a value", name, count(j.SegmentAbsent[name], "rows"))
 	}
-	if p := &r.Policy; p.Key != "" && !job.Tally.Setup().Keyed {
-		warn("rows are taken as dependent by the routing key, not by the policy's key column %q", p.Key)
+	switch p := &r.Policy; {
+	case p.Key != "" && !job.Tally.Setup().Keyed:
+		warn("rows are taken as independent, not as dependent by the policy's key column %q", p.Key)
+	case j.Unkeyed > 0:
+		warn("%s no value of the key column %q, or their captures do not hold it: they are taken as dependent by the routing key", count(j.Unkeyed, "rows")+" have", p.Key)
 	}
 	for i := range r.Versions {
 		v := &r.Versions[i]

@@ -20,7 +20,7 @@ type Batch struct {
 
 	ID      []Key
 	At      []int64   // when it was predicted, milliseconds since 1970; 0 is not known
-	Cluster []uint64  // hash of the sticky key, else of the request's id: rows that belong together
+	Cluster []uint64  // hash of the row's key, else of the sticky key, else of the request's id: rows that belong together
 	Weight  []float64 // 1/sampled, or the weight column of a file
 
 	Score     []float64 // binary: of the positive class; regression: the value

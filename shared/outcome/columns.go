@@ -12,29 +12,40 @@ import (
 // into buffers that are used again: the record is only stored once its line has
 // been read to the end.
 type columns struct {
-	line     *scan.Line
-	spec     *Spec
-	classes  *classes
-	names    *Segments
-	segments map[string]int // by input column
-	inner    func(key string, i int) (int, wire.Code)
-	outputs  bool // the object that is being read
+	line    *scan.Line
+	spec    *Spec
+	classes *classes
+	names   *Segments
+	inputs  map[string]input // that are read
+	inner   func(key string, i int) (int, wire.Code)
+	outputs bool // the object that is being read
 
 	values    []float64 // of the scores, row by row
 	per       int       // of a row; 0 when there are none
 	predicted []int32
 	of        [][]uint32 // segment numbers by column and row
 	given     []bool     // by segment column
+	keys      []uint64   // hash of the key by row; 0 is none
+	keyed     bool       // the key column is there
 	scored    bool       // the score output is there
 	classed   bool       // the prediction output is there
 	err       error      // of a segment column
 }
 
+// input is what an input column is read for.
+type input struct {
+	segment int // −1 is none
+	key     bool
+}
+
 func newColumns(line *scan.Line, spec *Spec, c *classes, names *Segments) *columns {
-	r := &columns{line: line, spec: spec, classes: c, names: names, segments: map[string]int{},
+	r := &columns{line: line, spec: spec, classes: c, names: names, inputs: map[string]input{},
 		of: make([][]uint32, len(spec.Segments)), given: make([]bool, len(spec.Segments))}
+	if spec.Key != "" {
+		r.inputs[spec.Key] = input{segment: -1, key: true}
+	}
 	for i, name := range spec.Segments {
-		r.segments[name] = i
+		r.inputs[name] = input{segment: i, key: name == spec.Key}
 	}
 	r.inner = r.column
 	line.Columns = r.read
@@ -43,6 +54,7 @@ func newColumns(line *scan.Line, spec *Spec, c *classes, names *Segments) *colum
 
 func (r *columns) reset() {
 	r.values, r.per, r.predicted, r.scored, r.classed = r.values[:0], 0, r.predicted[:0], false, false
+	r.keys, r.keyed = r.keys[:0], false
 	clear(r.given)
 	for i := range r.of {
 		r.of[i] = r.of[i][:0]
@@ -52,7 +64,7 @@ func (r *columns) reset() {
 // read reads inputs or outputs.
 func (r *columns) read(key string, i int) (int, wire.Code) {
 	r.outputs = key == "outputs"
-	if !r.outputs && len(r.segments) == 0 {
+	if !r.outputs && len(r.inputs) == 0 {
 		return wire.Skip(r.line.B, i, 1)
 	}
 	next, code := wire.Members(r.line.B, i, r.inner)
@@ -67,8 +79,8 @@ func (r *columns) column(key string, i int) (int, wire.Code) {
 	if wire.Is(b, i, '[') {
 		switch {
 		case !r.outputs:
-			if at, ok := r.segments[key]; ok && !r.given[at] {
-				return r.readSegment(at, i)
+			if in, ok := r.inputs[key]; ok && !r.had(in) {
+				return r.readInput(in, i)
 			}
 		case key == r.spec.Score && !r.scored:
 			r.scored = true
@@ -160,10 +172,23 @@ func (r *columns) readPredicted(i int) (int, wire.Code) {
 	})
 }
 
-// readSegment reads a list of values; numbers and truth values are segments by their text, lists and objects are missing.
-func (r *columns) readSegment(at, i int) (int, wire.Code) {
-	r.given[at] = true
+// had says whether an input column was read: of one that is there twice, the first counts.
+func (r *columns) had(in input) bool {
+	if in.key {
+		return r.keyed
+	}
+	return r.given[in.segment]
+}
+
+// readInput reads a list of values; numbers and truth values count by their text, lists and objects are missing.
+func (r *columns) readInput(in input, i int) (int, wire.Code) {
 	b := r.line.B
+	if in.key {
+		r.keyed = true
+	}
+	if in.segment >= 0 {
+		r.given[in.segment] = true
+	}
 	return wire.Elements(b, i, func(_, i int) (int, wire.Code) {
 		text, next, code := wire.String(b, i)
 		if code != wire.OK {
@@ -171,19 +196,33 @@ func (r *columns) readSegment(at, i int) (int, wire.Code) {
 				return next, code
 			}
 			if c := b[i]; c == 't' || c == 'f' || c == '-' || c-'0' <= 9 {
-				text = unsafe.String(&b[i], next-i) // number clones what is new
+				text = unsafe.String(&b[i], next-i) // a segment's number clones what is new
 			} else {
 				text = ""
 			}
 		}
-		number, err := r.names.number(at, text)
+		if in.key {
+			r.keys = append(r.keys, keyHash(text))
+		}
+		if in.segment < 0 {
+			return next, wire.OK
+		}
+		number, err := r.names.number(in.segment, text)
 		if err != nil {
 			r.err = err
 			return r.line.Bad(i, "a segment has too many values")
 		}
-		r.of[at] = append(r.of[at], number)
+		r.of[in.segment] = append(r.of[in.segment], number)
 		return next, wire.OK
 	})
+}
+
+// keyHash is the cluster of a key, 0 of a missing one.
+func keyHash(text string) uint64 {
+	if text == "" {
+		return 0
+	}
+	return max(KeyOf(text).Hash(), 1)
 }
 
 // fit checks that every column has as many values as the record has rows; unread says that the outputs are not there.
@@ -192,6 +231,9 @@ func (r *columns) fit(rows int) (unread bool, problem string) {
 		if r.given[at] && len(r.of[at]) != rows {
 			return false, "a segment column does not have one value a row"
 		}
+	}
+	if r.keyed && len(r.keys) != rows {
+		return false, "the key column does not have one value a row"
 	}
 	if r.classed && len(r.predicted) != rows {
 		return false, "the predictions do not have one value a row"

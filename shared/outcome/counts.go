@@ -28,6 +28,7 @@ type Counts struct {
 	BadClass  uint64 `json:"unknown_predictions,omitempty"` // handed out, but the predicted class is none of the classes
 	// SegmentAbsent are rows by segment column whose record does not hold it.
 	SegmentAbsent map[string]uint64 `json:"segment_absent,omitempty"`
+	Unkeyed       uint64            `json:"unkeyed,omitempty"` // rows without a value of the key column: they depend as their request does
 	Malformed     uint64            `json:"malformed,omitempty"`
 	OutOfHour     uint64            `json:"out_of_hour,omitempty"` // records in the hour's own folder whose id is of an hour that does not look there
 	Unreadable    uint64            `json:"unreadable,omitempty"`  // objects that are damaged, of which the lines before the damage count
@@ -67,7 +68,7 @@ func (c *Counts) Merge(o *Counts) {
 		{&c.Predictions, o.Predictions}, {&c.Labelled, o.Labelled}, {&c.Unlabelled, o.Unlabelled}, {&c.Paired, o.Paired}, {&c.Pairs, o.Pairs},
 		{&c.Unpaired, o.Unpaired}, {&c.Requests, o.Requests}, {&c.Failed, o.Failed}, {&c.Late, o.Late}, {&c.Repeated, o.Repeated},
 		{&c.Differing, o.Differing}, {&c.BadScores, o.BadScores}, {&c.Unscored, o.Unscored}, {&c.BadClass, o.BadClass},
-		{&c.Malformed, o.Malformed}, {&c.OutOfHour, o.OutOfHour}, {&c.Unreadable, o.Unreadable}, {&c.Labels, o.Labels},
+		{&c.Unkeyed, o.Unkeyed}, {&c.Malformed, o.Malformed}, {&c.OutOfHour, o.OutOfHour}, {&c.Unreadable, o.Unreadable}, {&c.Labels, o.Labels},
 		{&c.LabelDuplicates, o.LabelDuplicates}, {&c.LabelConflicts, o.LabelConflicts}, {&c.LabelsUnmatched, o.LabelsUnmatched},
 		{&c.LabelsUnusable, o.LabelsUnusable}, {&c.LabelsWithoutRows, o.LabelsWithoutRows},
 	} {

@@ -179,7 +179,7 @@ func (p *part) append(rec *held, origin *Origin, request, i uint32) bool {
 	}
 	e.ID = append(e.ID, id)
 	e.At = append(e.At, rec.at)
-	e.Cluster = append(e.Cluster, rec.cluster)
+	e.Cluster = append(e.Cluster, p.cluster(rec, origin, words))
 	e.Weight = append(e.Weight, 1/origin.Sampled)
 	e.scores(words[:s.scores])
 	e.predicted(int32(uint32(state)))
@@ -199,6 +199,21 @@ func (p *part) append(rec *held, origin *Origin, request, i uint32) bool {
 	e.Rows++
 	e.count(origin, labelled)
 	return true
+}
+
+// cluster is what a row depends by: its key, else what its request does.
+func (p *part) cluster(rec *held, origin *Origin, words []uint64) uint64 {
+	s := p.store
+	if !s.keyed {
+		return rec.cluster
+	}
+	if key := words[s.width-1]; key != 0 {
+		return key
+	}
+	if origin.Role == capture.Served {
+		p.out.counts.Unkeyed++
+	}
+	return rec.cluster
 }
 
 func (e *emitter) scores(words []uint64) {

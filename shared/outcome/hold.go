@@ -75,6 +75,9 @@ func (p *part) write(rec *held) error {
 			}
 			segments[k/2] |= uint64(n) << (k % 2 * 32)
 		}
+		if s.keyed && c.keyed {
+			row[s.width-1] = c.keys[i]
+		}
 	}
 	return nil
 }

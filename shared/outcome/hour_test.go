@@ -19,7 +19,7 @@ import (
 )
 
 // plainJoin is the join as one would write it down: maps and loops.
-func (w *world) plainJoin(names *Segments) (*texts, Counts) {
+func (w *world) plainJoin(names *Segments, keyColumn string) (*texts, Counts) {
 	x := &texts{names: names}
 	var c Counts
 	newest, since, values := map[string]label.Record{}, map[string]time.Time{}, map[string]map[float64]bool{}
@@ -73,6 +73,11 @@ func (w *world) plainJoin(names *Segments) (*texts, Counts) {
 			cluster := id.Hash()
 			if r.Key != "" {
 				cluster = KeyOf(r.Key).Hash()
+			}
+			if v, ok := r.Inputs[keyColumn].([]any); ok && v[k] != nil {
+				cluster = KeyOf(fmt.Sprint(v[k])).Hash()
+			} else if keyColumn != "" && r.Role == capture.Served {
+				c.Unkeyed++
 			}
 			value, at := math.NaN(), int64(0)
 			if l, ok := newest[rowID]; ok {
@@ -128,31 +133,39 @@ func TestJoinIsThePlainJoinHoweverItIsStored(t *testing.T) {
 		seeds = 1
 	}
 	for seed := range uint64(seeds) {
-		rng := rand.New(rand.NewPCG(seed, 1))
-		w := makeWorld(rng, 400)
-		first := &Hours{Store: w.store(t, rng, split{captures: 2, labels: 3}), Model: "flights", Spec: flights}
-		want, wantCounts := w.plainJoin(first.Segments())
-		if wantCounts.Pairs == 0 || wantCounts.BadScores == 0 || wantCounts.LabelConflicts == 0 || wantCounts.Unscored == 0 {
-			t.Fatalf("the world lacks something: %+v", wantCounts)
+		for _, key := range []string{"", "delay", "stops", "carrier"} { // which are there always, sometimes, and not in each row
+			t.Run(fmt.Sprintf("%d %s", seed, key), func(t *testing.T) { joinsAlike(t, seed, key) })
 		}
-		for name, s := range map[string]split{
-			"one": {captures: 2, labels: 3}, "many": {captures: 40, labels: 3}, "twice": {captures: 7, labels: 4, again: 0.5, zip: true}, "labels split": {captures: 3, labels: 9, again: 0.1},
-		} {
-			store := w.store(t, rng, s)
-			for _, budget := range []int64{0, 40_000, 12_000} {
-				h := &Hours{Store: store, Model: "flights", Spec: flights, Budget: budget}
-				got, counts := join(t, h)
-				if diff := cmp.Diff(stable(wantCounts), stable(counts)); diff != "" {
-					t.Fatalf("%s, budget %d: counts: %s", name, budget, diff)
+	}
+}
+
+func joinsAlike(t *testing.T, seed uint64, key string) {
+	spec := flights
+	spec.Key = key
+	rng := rand.New(rand.NewPCG(seed, 1))
+	w := makeWorld(rng, 400)
+	first := &Hours{Store: w.store(t, rng, split{captures: 2, labels: 3}), Model: "flights", Spec: spec}
+	want, wantCounts := w.plainJoin(first.Segments(), key)
+	if wantCounts.Pairs == 0 || wantCounts.BadScores == 0 || wantCounts.LabelConflicts == 0 || wantCounts.Unscored == 0 {
+		t.Fatalf("the world lacks something: %+v", wantCounts)
+	}
+	for name, s := range map[string]split{
+		"one": {captures: 2, labels: 3}, "many": {captures: 40, labels: 3}, "twice": {captures: 7, labels: 4, again: 0.5, zip: true}, "labels split": {captures: 3, labels: 9, again: 0.1},
+	} {
+		store := w.store(t, rng, s)
+		for _, budget := range []int64{0, 40_000, 12_000} {
+			h := &Hours{Store: store, Model: "flights", Spec: spec, Budget: budget}
+			got, counts := join(t, h)
+			if diff := cmp.Diff(stable(wantCounts), stable(counts)); diff != "" {
+				t.Fatalf("%s, budget %d: counts: %s", name, budget, diff)
+			}
+			for what, pair := range map[string][2][]string{"rows": {want.rows, got.rows}, "requests": {want.requests, got.requests}, "pairs": {want.pairs, got.pairs}} {
+				if !slices.Equal(pair[0], pair[1]) { // cmp.Diff of equal ones takes seconds
+					t.Fatalf("%s, budget %d: %s: %s", name, budget, what, cmp.Diff(pair[0], pair[1]))
 				}
-				for what, pair := range map[string][2][]string{"rows": {want.rows, got.rows}, "requests": {want.requests, got.requests}, "pairs": {want.pairs, got.pairs}} {
-					if !slices.Equal(pair[0], pair[1]) { // cmp.Diff of equal ones takes seconds
-						t.Fatalf("%s, budget %d: %s: %s", name, budget, what, cmp.Diff(pair[0], pair[1]))
-					}
-				}
-				if s.again > 0 && counts.Repeated == 0 || counts.Labels != counts.Labelled+counts.LabelDuplicates+counts.LabelsUnmatched+counts.LabelsUnusable+counts.LabelsWithoutRows {
-					t.Errorf("%s, budget %d: labels do not add up: %+v", name, budget, counts)
-				}
+			}
+			if s.again > 0 && counts.Repeated == 0 || counts.Labels != counts.Labelled+counts.LabelDuplicates+counts.LabelsUnmatched+counts.LabelsUnusable+counts.LabelsWithoutRows {
+				t.Errorf("%s, budget %d: labels do not add up: %+v", name, budget, counts)
 			}
 		}
 	}

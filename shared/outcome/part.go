@@ -58,7 +58,7 @@ func newPart(ctx context.Context, h *Hours, hour time.Time, objects hourObjects,
 // join joins the ids of a part; one that does not fit becomes two.
 func (p *part) join(depth int, prefix uint64) error {
 	p.depth, p.prefix = depth, prefix
-	p.store = newStore(p.h.Spec.width(), len(p.h.Spec.Segments))
+	p.store = newStore(&p.h.Spec)
 	before := p.counts
 	err := p.captures()
 	if errors.Is(err, errBudget) && 1<<depth < maxParts {

@@ -31,6 +31,9 @@ type Spec struct {
 	Score, Prediction string
 	// Segments are input columns whose values come along with every outcome.
 	Segments []string
+	// Key is an input column of captured records whose rows depend on each other: [Batch].Cluster is then of
+	// its value, where a row has one. [Names].Key is that of a file.
+	Key string `json:",omitempty"`
 }
 
 // SpecOf finds the outputs of a model: the first output of floats holds the scores,

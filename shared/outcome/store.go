@@ -29,7 +29,8 @@ type held struct {
 	grouped bool   // another record of its id is held
 }
 
-// Words of a row: its scores, then these, then two segments a word.
+// Words of a row: its scores, then these, then two segments a word, then where the rows are keyed
+// the hash of the key; 0 for none.
 const (
 	wordState = iota // predicted class in the lower half, flags above
 	wordLabel
@@ -49,6 +50,7 @@ const (
 // records by their id.
 type store struct {
 	scores, segments int // of a row
+	keyed            bool
 	width            int // words of a row
 
 	records [][]held
@@ -62,8 +64,13 @@ type store struct {
 	askedNext []uint32
 }
 
-func newStore(scores, segments int) *store {
-	return &store{scores: scores, segments: segments, width: scores + fixedWords + (segments+1)/2, heads: make([]uint32, 1<<10)}
+func newStore(spec *Spec) *store {
+	s := &store{scores: spec.width(), segments: len(spec.Segments), keyed: spec.Key != "", heads: make([]uint32, 1<<10)}
+	s.width = s.scores + fixedWords + (s.segments+1)/2
+	if s.keyed {
+		s.width++
+	}
+	return s
 }
 
 // bytes is the memory that the store holds, up to a chunk.

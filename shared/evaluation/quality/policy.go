@@ -65,7 +65,8 @@ type Policy struct {
 	Debounce          Debounce `json:"debounce"`
 	// Cluster makes the blocks of time: hours, or days for windows of ten days and more.
 	Cluster Cluster `json:"cluster" validate:"oneof=hour day"`
-	// Key is the input column whose rows depend on each other; none stands for the routing key, else the id.
+	// Key is the input column whose rows depend on each other; none, or a row without a value, stands for the
+	// routing key, else the id.
 	Key string `json:"key,omitempty" validate:"max=128"`
 	// Segments are input columns; each of their values is measured apart, the largest MaxSegments of each
 	// and the others together.

@@ -25,6 +25,7 @@ type sides struct {
 	spec    outcome.Spec
 	compare comparison.Policy
 	delay   time.Duration // of labels, where the settings name one
+	key     string        // input column whose rows depend on each other, where they name one
 	pairs   comparison.Spec
 }
 
@@ -81,6 +82,7 @@ func (j *Judge) policies(ctx context.Context, s *sides, digest string) error {
 	if err != nil {
 		return fault.Wrap(err, fault.FailedPrecondition, "the quality policy in the settings of %q is not valid: %s", s.model, fault.Public(err).Message)
 	}
+	s.key = q.Key
 	if q.LabelDelayMinutes != nil {
 		s.delay = q.LabelDelay(0)
 	}
@@ -126,6 +128,7 @@ func (j *Judge) outputs(ctx context.Context, s *sides, champion int, references 
 	if err != nil {
 		return fault.Wrap(err, fault.FailedPrecondition, "the answers of version %d of model %q cannot be compared: %s", champion, s.model, fault.Public(err).Message)
 	}
+	s.spec.Key = s.key
 	return nil
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/tidegate/tidegate/shared/evaluation/frame"
 	"github.com/tidegate/tidegate/shared/fault"
 	"github.com/tidegate/tidegate/shared/registry"
+	"github.com/tidegate/tidegate/shared/stat"
 )
 
 // A rollout of two steps: every pair of it counts, those of the step are told apart
@@ -53,6 +54,26 @@ func TestRollout(t *testing.T) {
 	}
 	w.says(w.look(Step{ID: id, Step: 0, Elapsed: 1, Bake: 1}), comparison.Wait) // of a step that is over
 	w.says(w.look(Step{ID: "another", Step: 1, Elapsed: 1, Bake: 1}), comparison.Wait)
+}
+
+// Pairs depend on each other by the key column of the quality policy.
+func TestKeyOfThePolicy(t *testing.T) {
+	for settings, groups := range map[string]int{"": stat.KeyGroups, `{"quality":{"key":"carrier"}}`: 2} {
+		w := newWorld(t, settings)
+		w.serve(noon.Add(-30*time.Minute), noon, traffic{requests: 400, champion: 0.8})
+		id := w.begin()
+		w.serve(noon, noon.Add(time.Hour), traffic{requests: 3000, champion: 0.85, challenger: 0.15, paired: true, weight: 0.4})
+		w.clock = noon.Add(time.Hour)
+		out := w.look(Step{ID: id, Elapsed: 3600, Bake: 3600})
+		w.says(out, comparison.Abort)
+		e, err := w.reg.Evidence(t.Context(), out.Evidence)
+		w.must(err)
+		var report comparison.Report
+		w.must(json.Unmarshal(e.Report, &report))
+		if report.KeyGroups != groups {
+			t.Errorf("%s: %d groups of keys, want %d", settings, report.KeyGroups, groups)
+		}
+	}
 }
 
 func TestHarmIsSeen(t *testing.T) {

@@ -48,7 +48,8 @@ func (w *Watcher) terms(ctx context.Context, m *watched, win period.Window, matu
 	if t.spec, err = specOf(m, champion); err != nil {
 		return nil, err
 	}
-	t.setup = &evaluation.Setup{Task: m.task, Classes: t.spec.Classes, Policy: m.policy, MatureBefore: mature.UTC(), Chosen: chosen}
+	t.spec.Key = m.policy.Key
+	t.setup = &evaluation.Setup{Task: m.task, Classes: t.spec.Classes, Policy: m.policy, MatureBefore: mature.UTC(), Chosen: chosen, Keyed: m.policy.Key != ""}
 	for _, ref := range held(states) {
 		v, err := w.version(ctx, m, ref)
 		if err != nil {
