@@ -5,12 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
 
 	"github.com/tidegate/tidegate/shared/fault"
 	"github.com/tidegate/tidegate/shared/registry"
+	"github.com/tidegate/tidegate/shared/validate"
 )
 
 // Version is the format of requests and decisions.
@@ -71,7 +71,7 @@ func (r *Record) Status(now time.Time) Status {
 	return Pending
 }
 
-var idPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$`)
+var idPattern = validate.NewPattern(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$`)
 
 // CheckID says whether id can name an approval. The error is InvalidArgument.
 func CheckID(id string) error {

@@ -1,13 +1,13 @@
 package lease
 
 import (
-	"regexp"
 	"slices"
 	"time"
 
 	"github.com/tidegate/tidegate/shared/fault"
 	"github.com/tidegate/tidegate/shared/gate"
 	"github.com/tidegate/tidegate/shared/registry"
+	"github.com/tidegate/tidegate/shared/validate"
 )
 
 // What lease does.
@@ -73,7 +73,7 @@ type Out struct {
 	Reason    string        `json:"reason,omitempty"`     // debounced: the same in words
 }
 
-var machinePattern = regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)
+var machinePattern = validate.NewPattern(`^[a-z][a-z0-9-]{0,31}$`)
 
 // check looks at what belongs to which action; the tags of In cover the rest.
 func (in *In) check() error {

@@ -175,7 +175,7 @@ func CountParts(ctx context.Context, src ReaderAtSize, sinks []Sink) (Report, er
 	defer stream.Close()
 	switch format {
 	case Parquet:
-		return countParquetSource(ctx, src, sinks[0], nil)
+		return countParquetSource(ctx, src, sinks[0], nil, nil)
 	case NDJSON:
 		return ndjsonParts(ctx, stream, textBlock, len(sinks), func(w int) *objectRows { return newObjectRows(sinks[w]) })
 	}

@@ -133,20 +133,14 @@ func (k *Kinds) add(s *kindSink) {
 }
 
 // Parquet adds the columns that can be counted, by their types.
-func (k *Kinds) Parquet(r io.ReaderAt, size int64) (err error) {
-	defer recoverDamage("footer", &err)
-	f, err := openParquet(r, size)
-	if err != nil {
-		return err
-	}
-	for _, c := range f.Root().Columns() {
+func (k *Kinds) Parquet(pf *ParquetFile) {
+	for _, c := range pf.file.Root().Columns() {
 		if unsupported(c) != "" {
 			continue
 		}
 		k.column(c.Name(), c.Type().Kind() == parquet.Float)
 		k.text[c.Name()] = k.text[c.Name()] || c.Type().Kind() == parquet.ByteArray
 	}
-	return nil
 }
 
 // csvHeader reads the names of the columns and gives back the whole text.

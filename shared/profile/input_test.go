@@ -168,7 +168,7 @@ func TestOddParquet(t *testing.T) {
 	}
 	// A float of 32 bits is the same value as its text.
 	k := NewKinds()
-	if err := k.Parquet(bytes.NewReader(out.Bytes()), int64(out.Len())); err != nil {
+	if err := k.Observe(t.Context(), bytes.NewReader(out.Bytes())); err != nil {
 		t.Fatal(err)
 	}
 	base = freeze(t, out.Bytes())

@@ -39,28 +39,34 @@ func OpenParquet(r io.ReaderAt, size int64, names []string) (pf *ParquetFile, er
 	if err != nil {
 		return nil, err
 	}
-	pf = &ParquetFile{file: f, names: names, columns: make([]int, len(names))}
+	return (&ParquetFile{file: f}).With(names), nil
+}
+
+// With is the same file, opened once, of which the columns names are read. Both may be
+// read at the same time.
+func (pf *ParquetFile) With(names []string) *ParquetFile {
+	of := &ParquetFile{file: pf.file, names: names, columns: make([]int, len(names))}
 	leaves := map[string]*parquet.Column{}
-	for _, c := range f.Root().Columns() {
+	for _, c := range pf.file.Root().Columns() {
 		leaves[c.Name()] = c
 		if !slices.Contains(names, c.Name()) {
-			pf.Extra = append(pf.Extra, c.Name())
+			of.Extra = append(of.Extra, c.Name())
 		}
 	}
 	for i, name := range names {
-		pf.columns[i] = -1
+		of.columns[i] = -1
 		c, ok := leaves[name]
 		if !ok {
-			pf.Absent = append(pf.Absent, name)
+			of.Absent = append(of.Absent, name)
 			continue
 		}
 		if reason := unsupported(c); reason != "" {
-			pf.LeftOut = append(pf.LeftOut, LeftOut{name, reason})
+			of.LeftOut = append(of.LeftOut, LeftOut{name, reason})
 			continue
 		}
-		pf.columns[i] = c.Index()
+		of.columns[i] = c.Index()
 	}
-	return pf, nil
+	return of
 }
 
 func openParquet(r io.ReaderAt, size int64) (*parquet.File, error) {

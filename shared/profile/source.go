@@ -50,7 +50,7 @@ func CountSource(ctx context.Context, src ReaderAtSize, s Sink, progress func(ro
 	defer stream.Close()
 	switch format {
 	case Parquet:
-		return countParquetSource(ctx, src, s, progress)
+		return countParquetSource(ctx, src, s, nil, progress)
 	case NDJSON:
 		return CountNDJSON(ctx, stream, s)
 	}
@@ -63,18 +63,20 @@ func CountRowGroups(ctx context.Context, src ReaderAtSize, s Sink, groups []int)
 	if groups == nil {
 		return CountSource(ctx, src, s, nil)
 	}
-	return countParquetGroups(ctx, src, s, groups, nil)
+	return countParquetSource(ctx, src, s, groups, nil)
 }
 
-func countParquetSource(ctx context.Context, src ReaderAtSize, s Sink, progress func(uint64)) (Report, error) {
-	return countParquetGroups(ctx, src, s, nil, progress)
-}
-
-func countParquetGroups(ctx context.Context, src ReaderAtSize, s Sink, groups []int, progress func(uint64)) (Report, error) {
+func countParquetSource(ctx context.Context, src ReaderAtSize, s Sink, groups []int, progress func(uint64)) (Report, error) {
 	pf, err := OpenParquet(src, src.Size(), s.Columns())
 	if err != nil {
 		return Report{}, err
 	}
+	return pf.CountGroups(ctx, s, groups, progress)
+}
+
+// CountGroups hands the rows of some row groups to s, whose columns are those of the
+// file; nil stands for all. progress, when not nil, is called with the rows so far.
+func (pf *ParquetFile) CountGroups(ctx context.Context, s Sink, groups []int, progress func(rows uint64)) (Report, error) {
 	if groups == nil {
 		for g := range pf.RowGroups() {
 			groups = append(groups, g)
@@ -105,7 +107,11 @@ func (k *Kinds) Observe(ctx context.Context, src ReaderAtSize) error {
 	defer stream.Close()
 	switch format {
 	case Parquet:
-		return k.Parquet(src, src.Size())
+		pf, err := OpenParquet(src, src.Size(), nil)
+		if err == nil {
+			k.Parquet(pf)
+		}
+		return err
 	case NDJSON:
 		return k.NDJSON(ctx, stream)
 	}

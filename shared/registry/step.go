@@ -6,10 +6,10 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"regexp"
 	"time"
 
 	"github.com/tidegate/tidegate/shared/fault"
+	"github.com/tidegate/tidegate/shared/validate"
 )
 
 // StepVersion is the format of a stored step.
@@ -34,7 +34,7 @@ type stored struct {
 }
 
 // ids of runs and steps go into keys.
-var stepPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
+var stepPattern = validate.NewPattern(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
 
 // CheckRun says whether run and step can name a stored result. The error is InvalidArgument.
 func CheckRun(run, step string) error {

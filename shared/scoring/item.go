@@ -2,13 +2,13 @@ package scoring
 
 import (
 	"context"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/tidegate/tidegate/shared/blob"
 	"github.com/tidegate/tidegate/shared/fault"
 	"github.com/tidegate/tidegate/shared/registry"
+	"github.com/tidegate/tidegate/shared/validate"
 )
 
 // Key is where the predictions of an item are, in the data bucket.
@@ -37,7 +37,7 @@ const (
 )
 
 // Names of runs and items go into keys.
-var namePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
+var namePattern = validate.NewPattern(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
 
 // check reports every fault of an item.
 func (s *Scorer) check(in *In) error {

@@ -8,11 +8,11 @@ import (
 	"io"
 	"os"
 	"path"
-	"regexp"
 	"strings"
 
 	"github.com/tidegate/tidegate/shared/blob"
 	"github.com/tidegate/tidegate/shared/fault"
+	"github.com/tidegate/tidegate/shared/validate"
 )
 
 // Bounds of an archive: what is above is no model of ours, or one made to fill a disk.
@@ -22,7 +22,7 @@ const (
 )
 
 // files of an archive that are taken: those at its top.
-var filePattern = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,99}$`)
+var filePattern = validate.NewPattern(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,99}$`)
 
 // unpack puts the files of a job's model.tar.gz where a Lambda would have left them,
 // run.json last. Folders, links and files below folders are passed over.

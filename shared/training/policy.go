@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -101,11 +100,11 @@ const (
 )
 
 var (
-	imagePattern    = regexp.MustCompile(`^[a-z0-9][A-Za-z0-9._/:-]{0,400}@sha256:[0-9a-f]{64}$`)
-	rolePattern     = regexp.MustCompile(`^arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]{1,512}$`)
-	instancePattern = regexp.MustCompile(`^ml\.[a-z0-9-]{1,30}\.[a-z0-9]{1,20}$`)
-	bucketPattern   = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
-	namePattern     = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.-]{0,99}$`)
+	imagePattern    = validate.NewPattern(`^[a-z0-9][A-Za-z0-9._/:-]{0,400}@sha256:[0-9a-f]{64}$`)
+	rolePattern     = validate.NewPattern(`^arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]{1,512}$`)
+	instancePattern = validate.NewPattern(`^ml\.[a-z0-9-]{1,30}\.[a-z0-9]{1,20}$`)
+	bucketPattern   = validate.NewPattern(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
+	namePattern     = validate.NewPattern(`^[A-Za-z][A-Za-z0-9_.-]{0,99}$`)
 )
 
 // ParsePolicy reads a policy as a person wrote it; empty or null is the default one,

@@ -170,3 +170,10 @@ func checkViolations(t *testing.T, err error, want []fault.Violation) {
 		t.Errorf("the error repeats a value: %v", err)
 	}
 }
+
+func TestPattern(t *testing.T) {
+	p := NewPattern(`^[a-z]{1,3}$`)
+	if !p.MatchString("abc") || p.MatchString("abcd") || p.MatchString("") {
+		t.Error("it does not match what its expression does")
+	}
+}

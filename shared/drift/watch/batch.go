@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -15,9 +14,10 @@ import (
 	"github.com/tidegate/tidegate/shared/period"
 	"github.com/tidegate/tidegate/shared/profile"
 	"github.com/tidegate/tidegate/shared/profile/job"
+	"github.com/tidegate/tidegate/shared/validate"
 )
 
-var jobPattern = regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}-[0-9]{2}-[0-9]{2}Z-[0-9a-f]{12}$`)
+var jobPattern = validate.NewPattern(`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}-[0-9]{2}-[0-9]{2}Z-[0-9a-f]{12}$`)
 
 // batch adds up the profiles of a job's items and reports on them. Rows in are rows
 // out: every item must have its profile, and as many rows as the plan says.

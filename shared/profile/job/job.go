@@ -15,7 +15,6 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
-	"regexp"
 	"strings"
 	"sync"
 
@@ -23,6 +22,7 @@ import (
 	"github.com/tidegate/tidegate/shared/fault"
 	"github.com/tidegate/tidegate/shared/profile"
 	"github.com/tidegate/tidegate/shared/registry"
+	"github.com/tidegate/tidegate/shared/validate"
 )
 
 // The folders of the data bucket that are read.
@@ -176,7 +176,7 @@ func (j *Job) stored(ctx context.Context, key string) (*profile.Document, error)
 }
 
 // Names of jobs and items go into keys.
-var namePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
+var namePattern = validate.NewPattern(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
 
 func (j *Job) check(i *Item) error {
 	var faults []fault.Violation

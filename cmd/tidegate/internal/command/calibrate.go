@@ -114,7 +114,7 @@ func (a *app) offlineWindows(ctx context.Context, f calibrateFlags) (*profile.Ba
 	if err != nil {
 		return nil, nil, err
 	}
-	set, err := tables.Open(f.windows)
+	set, err := a.rowsOf(f.windows)
 	if err != nil {
 		return nil, nil, err
 	}

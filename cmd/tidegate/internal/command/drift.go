@@ -201,7 +201,7 @@ func (a *app) window(ctx context.Context, paths []string, ref *reference, o tabl
 	if len(files) == 0 {
 		return w, nil
 	}
-	set, err := tables.Open(files)
+	set, err := a.rowsOf(files)
 	if err != nil {
 		return nil, err
 	}

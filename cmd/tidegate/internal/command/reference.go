@@ -89,22 +89,18 @@ func (a *app) reference(ctx context.Context, paths []string, o tables.Options) (
 	case tables.Constraints:
 		return nil, fault.New(fault.InvalidArgument, "%s holds Model Monitor's constraints; give statistics.json as the reference, and this as --constraints", paths[0])
 	}
-	set, err := tables.Open(paths)
+	set, err := a.rowsOf(paths)
 	if err != nil {
 		return nil, err
 	}
 	defer set.Close()
-	raw, summary, err := a.freeze(ctx, set, o)
+	b, _, summary, err := a.freeze(ctx, set, o)
 	if err != nil {
 		return nil, err
 	}
 	a.warn(summary.Report)
 	if summary.Report.Malformed > 0 {
 		fmt.Fprintf(a.Stderr, "note: %d lines of the reference are no rows and were left out\n", summary.Report.Malformed)
-	}
-	b, err := profile.ParseBaseline(raw) // exactly what a stored baseline would be
-	if err != nil {
-		return nil, fault.Wrap(err, fault.Internal, "the baseline cannot be read back")
 	}
 	return &reference{baseline: b, digest: summary.Baseline, leftOut: summary.Report.LeftOut}, nil
 }

@@ -21,7 +21,7 @@ type part struct {
 func (s *Set) deal(specs []profile.Spec, workers int) [][]profile.Spec {
 	hands := share * workers
 	for _, f := range s.Files {
-		if !f.isParquet() {
+		if f.footer == nil {
 			hands = 1
 		}
 	}
@@ -48,7 +48,7 @@ func (s *Set) build(ctx context.Context, specs []profile.Spec, workers int) (*pa
 	p := &part{}
 	absent := newAbsences()
 	for _, f := range s.Files {
-		one, err := profile.CountParts(ctx, f, sinks)
+		one, err := f.countParts(ctx, sinks)
 		if err != nil {
 			return nil, f.refused(err)
 		}
@@ -63,6 +63,18 @@ func (s *Set) build(ctx context.Context, specs []profile.Spec, workers int) (*pa
 	}
 	p.columns = builders[0].Freeze(p.report.Rows).Columns
 	return p, nil
+}
+
+// countParts hands all rows of the file to the sinks, which are of the same columns.
+func (f *File) countParts(ctx context.Context, sinks []profile.Sink) (profile.Report, error) {
+	if f.footer == nil {
+		return profile.CountParts(ctx, f, sinks)
+	}
+	pf, err := f.footer()
+	if err != nil {
+		return profile.Report{}, err
+	}
+	return pf.With(sinks[0].Columns()).CountGroups(ctx, sinks[0], nil, nil)
 }
 
 // format tells CSV from NDJSON, and refuses what is no text at all. Damaged

@@ -62,7 +62,7 @@ type chunker struct {
 }
 
 func (c *chunker) file(ctx context.Context, f *File) error {
-	if f.isParquet() {
+	if f.footer != nil {
 		src, err := rows.Open(f.Path, string(profile.Parquet))
 		if err != nil {
 			return err

@@ -67,18 +67,18 @@ func (s *Set) jobs(b *profile.Baseline, workers int) ([]*job, error) {
 	opened := make([]*profile.ParquetFile, len(s.Files)) // nil for text
 	total := 0
 	for i, f := range s.Files {
-		var err error
-		if f.isParquet() {
-			opened[i], err = profile.OpenParquet(f, f.size, names)
-		} else {
-			_, err = f.format()
+		if f.footer == nil {
+			if _, err := f.format(); err != nil {
+				return nil, f.refused(err)
+			}
+			continue
 		}
+		pf, err := f.footer()
 		if err != nil {
 			return nil, f.refused(err)
 		}
-		if opened[i] != nil {
-			total += opened[i].RowGroups()
-		}
+		opened[i] = pf.With(names)
+		total += pf.RowGroups()
 	}
 	dealt := deal(len(names), share*workers/max(total, 1))
 	var jobs []*job

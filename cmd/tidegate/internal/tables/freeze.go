@@ -93,22 +93,9 @@ func (s *Set) specs(ctx context.Context, o Options) ([]profile.Spec, []profile.L
 	left := make([][]profile.LeftOut, len(s.Files))
 	err := each(ctx, o.workers(), len(s.Files), func(ctx context.Context, next func() (int, bool)) error {
 		for i, ok := next(); ok; i, ok = next() {
-			f := s.Files[i]
-			ordered, err := f.ordered()
-			if err != nil {
-				return f.refused(err)
-			}
-			k := profile.NewKinds()
-			k.Workers = max(1, o.workers()/len(s.Files))
-			if err := k.Observe(ctx, f); err != nil {
-				return f.refused(err)
-			}
-			found[i] = k.Specs()
-			if left[i], err = f.leftOut(); err != nil {
-				return f.refused(err)
-			}
-			if !ordered {
-				slices.SortFunc(found[i], func(a, b profile.Spec) int { return strings.Compare(a.Name, b.Name) })
+			var err error
+			if found[i], left[i], err = s.Files[i].specs(ctx, max(1, o.workers()/len(s.Files))); err != nil {
+				return s.Files[i].refused(err)
 			}
 		}
 		return nil
@@ -119,13 +106,31 @@ func (s *Set) specs(ctx context.Context, o Options) ([]profile.Spec, []profile.L
 	return union(found), slices.Concat(left...), nil
 }
 
-// ordered says whether the file's columns have an order of their own: the keys of objects have none.
-func (f *File) ordered() (bool, error) {
-	if f.isParquet() {
-		return true, nil
+// specs are the columns of the file, in an order of their own where they have one (the keys of objects have none), and
+// those that cannot be counted.
+func (f *File) specs(ctx context.Context, workers int) ([]profile.Spec, []profile.LeftOut, error) {
+	k := profile.NewKinds()
+	if f.footer != nil {
+		pf, err := f.footer()
+		if err != nil {
+			return nil, nil, err
+		}
+		k.Parquet(pf)
+		return k.Specs(), pf.With(pf.Extra).LeftOut, nil
 	}
 	format, err := f.format()
-	return format == profile.CSV, err
+	if err != nil {
+		return nil, nil, err
+	}
+	k.Workers = workers
+	if err := k.Observe(ctx, f); err != nil {
+		return nil, nil, err
+	}
+	found := k.Specs()
+	if format != profile.CSV {
+		slices.SortFunc(found, func(a, b profile.Spec) int { return strings.Compare(a.Name, b.Name) })
+	}
+	return found, nil, nil
 }
 
 // union puts the files' columns together. Numbers are rounded to floats of 32 bits where every file has those.
@@ -158,21 +163,6 @@ func union(found [][]profile.Spec) []profile.Spec {
 		out[i] = profile.Spec{Name: name, Kind: kinds[name], Bits: bits[name]}
 	}
 	return out
-}
-
-// leftOut are the columns of a Parquet file that cannot be counted.
-func (f *File) leftOut() ([]profile.LeftOut, error) {
-	if !f.isParquet() {
-		return nil, nil
-	}
-	pf, err := profile.OpenParquet(f, f.size, nil)
-	if err != nil {
-		return nil, err
-	}
-	if pf, err = profile.OpenParquet(f, f.size, pf.Extra); err != nil {
-		return nil, err
-	}
-	return pf.LeftOut, nil
 }
 
 // choose applies --columns and --kind.

@@ -20,6 +20,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/tidegate/tidegate/shared/fault"
 	"github.com/tidegate/tidegate/shared/profile"
@@ -36,6 +37,8 @@ type File struct {
 	size int64
 	f    *os.File
 	read func(bytes int64) // progress; may be nil
+	// footer opens the file as Parquet, once; nil of text.
+	footer func() (*profile.ParquetFile, error)
 }
 
 // Options say what to count and how.
@@ -101,7 +104,11 @@ func (s *Set) add(path string) error {
 	if err != nil {
 		return fault.Wrap(err, fault.InvalidArgument, "%s cannot be opened; check its permissions", path)
 	}
-	s.Files = append(s.Files, &File{Path: path, size: info.Size(), f: f})
+	file := &File{Path: path, size: info.Size(), f: f}
+	if file.isParquet() {
+		file.footer = sync.OnceValues(func() (*profile.ParquetFile, error) { return profile.OpenParquet(file, file.size, nil) })
+	}
+	s.Files = append(s.Files, file)
 	return nil
 }
 
