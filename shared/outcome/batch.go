@@ -5,7 +5,8 @@ import (
 	"github.com/tidegate/tidegate/shared/registry"
 )
 
-// batchRows is about how many rows a batch has: its columns fit into a second-level cache.
+// batchRows is about how many rows a batch has, or requests, which can be without rows: its columns fit into a
+// second-level cache.
 const batchRows = 4096
 
 // Batch is joined rows as columns, with what is needed to tell the requests they

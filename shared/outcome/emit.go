@@ -88,7 +88,7 @@ func (p *part) emitGroup() error {
 		}
 		p.emitRow(row)
 	}
-	if e.Rows >= batchRows {
+	if e.Rows >= batchRows || len(e.Requests) >= batchRows { // failed requests have no rows
 		return e.flush()
 	}
 	return nil

@@ -123,7 +123,7 @@ func (e *fileEmitter) append(row []uint64, m *rowMore, since int64) bool {
 	e.Label = append(e.Label, value)
 	e.LabelAt = append(e.LabelAt, since)
 	for k := range e.Segments {
-		e.Segments[k] = append(e.Segments[k], uint32(row[l.segments+k/2]>>(k%2*32)))
+		e.Segments[k] = append(e.Segments[k], l.segment(row, k))
 	}
 	e.Rows++
 	e.count(e.j.origins[source], m.labelled)

@@ -1,9 +1,11 @@
 package outcome
 
 import (
+	"cmp"
 	"math"
 	"math/bits"
 	"slices"
+	"strings"
 )
 
 // joinParts joins the partitions, each by one worker.
@@ -57,6 +59,7 @@ type partJoin struct {
 type rowMore struct {
 	label    float64
 	next     uint32 // place+1 of the row of another source
+	again    uint32 // labels of rows that are equal to it
 	dropped  bool   // a repeated row
 	member   bool   // it is in the chain of another
 	differs  bool
@@ -174,27 +177,44 @@ func (p *partJoin) repeated(first, second uint32) {
 	a, b := p.row(first), p.row(second)
 	p.out.counts.Repeated++
 	p.more[second].dropped = true
-	order := slices.Compare(a, b)
+	m := &p.more[first]
+	order := p.order(a, b)
 	if order == 0 {
-		if p.j.layout.label >= 0 && p.more[first].labelled {
+		if m.labelled {
 			p.out.counts.LabelDuplicates++
+			m.again++
 		}
 		return
 	}
-	if at := p.j.layout.at; at >= 0 && a[at] != b[at] {
-		order = -1
-		if int64(a[at]) > int64(b[at]) {
-			order = 1
-		}
-	}
-	m := &p.more[first]
 	m.differs = true
 	if order > 0 {
 		return
 	}
+	p.out.counts.LabelDuplicates -= uint64(m.again) // as if the greater one had come first
 	copy(a, b)
-	m.label, m.labelled = p.more[second].label, p.more[second].labelled
+	m.label, m.labelled, m.again = p.more[second].label, p.more[second].labelled, 0
 	*p.timesOf(first) = *p.timesOf(second)
+}
+
+// order compares two rows of an id by what their file says, and not by the numbers of
+// their segments: those are given in the order in which values are read.
+func (p *partJoin) order(a, b []uint64) int {
+	l := &p.j.layout
+	if at := l.at; at >= 0 && a[at] != b[at] {
+		return cmp.Compare(int64(a[at]), int64(b[at]))
+	}
+	if l.segments < 0 {
+		return slices.Compare(a, b)
+	}
+	if order := slices.Compare(a[:l.segments], b[:l.segments]); order != 0 {
+		return order
+	}
+	for k := range p.j.spec.Segments {
+		if x, y := l.segment(a, k), l.segment(b, k); x != y {
+			return strings.Compare(p.j.segments.Name(k, x), p.j.segments.Name(k, y))
+		}
+	}
+	return 0
 }
 
 // attach gives a label to the rows of its id.

@@ -38,6 +38,9 @@ const (
 	unusable
 )
 
+// noLabel is what is said of a label in a file of labels that is missing; of a regression, or no number.
+const noLabel = "the label is missing, or no number"
+
 func newFileReader(j *filesJoin, worker int) *fileReader {
 	r := &fileReader{j: j, worker: worker, seen: make([]map[string]uint32, len(j.Names.Segments))}
 	for i := range r.seen {
@@ -182,28 +185,41 @@ func (r *fileReader) label(b *table.Batch, word int, v *table.Values) {
 		r.stage[i*r.width+word] = math.Float64bits(x)
 		r.labels[i] = labelled
 	}
-	wrong := func(i int) {
-		if missing(i) {
-			return
-		}
-		r.labels[i] = unusable
-		least(&r.counts.First.Label, r.place(i, b, "the label is none of the classes"))
-	}
 	if r.j.classes == nil {
 		for i, x := range v.Floats[:b.Rows] {
-			if !math.IsNaN(x) && !math.IsInf(x, 0) {
+			switch {
+			case math.IsInf(x, 0):
+				r.unusable(i, b)
+			case !math.IsNaN(x):
 				set(i, x)
 			}
+		}
+		for _, i := range v.Wrong {
+			r.unusable(i, b)
 		}
 		return
 	}
 	classOf(r.j.classes, b.Rows, v, func(i int, class int32) {
-		if class == none {
-			wrong(i)
-		} else {
+		switch {
+		case class != none:
 			set(i, float64(class))
+		case !missing(i):
+			r.unusable(i, b)
 		}
 	})
+}
+
+// unusable marks a label that is there and cannot be one.
+func (r *fileReader) unusable(i int, b *table.Batch) {
+	r.labels[i] = unusable
+	what := "the label is no number"
+	switch {
+	case r.j.classes != nil:
+		what = "the label is none of the classes"
+	case r.part.source < 0:
+		what = noLabel // as of the missing ones, so that the first of both is found
+	}
+	least(&r.counts.First.Label, r.place(i, b, what))
 }
 
 // segment numbers the values of a segment column.

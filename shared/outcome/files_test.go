@@ -89,6 +89,9 @@ func tables(rng *rand.Rand, n int) (rows []prediction, labels []truth) {
 		case 1:
 			row.Score = 0.125
 			rows = append(rows, row)
+		case 2:
+			row.Carrier = "WN"
+			rows = append(rows, row)
 		}
 		for range []int{0, 1, 1, 1, 1, 2, 3}[rng.IntN(7)] {
 			v := float64(rng.IntN(2))
@@ -210,6 +213,39 @@ func ndjsonOf(rows []prediction, labels []truth) string {
 
 func timeOf(ms int64) string { return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z") }
 
+// TestRepeatedRowsThatDifferInASegmentDoNotDependOnTheirOrder reads rows of two ids in any order, among others that
+// number the segments in one order or another.
+func TestRepeatedRowsThatDifferInASegmentDoNotDependOnTheirOrder(t *testing.T) {
+	rows := []string{"1,0.5,1,x,UA,z\n", "1,0.5,1,x,B6,z\n", "1,0.5,1,x,B6,z\n", "2,0.5,,x,,y\n", "2,0.5,,x,,x\n", "3,0.5,1,z,UA,x\n", "4,0.5,1,y,B6,y\n"}
+	rng := rand.New(rand.NewPCG(11, 11))
+	var want *texts
+	var wantCounts Counts
+	for i := range 60 {
+		rng.Shuffle(len(rows), func(i, k int) { rows[i], rows[k] = rows[k], rows[i] })
+		var files []File
+		for _, row := range rows {
+			files = append(files, text("file", "id,score,label,a,b,c\n"+row))
+		}
+		f := &Files{Task: schema.Binary, Names: Names{ID: "id", Scores: []string{"score"}, Segments: []string{"a", "b", "c"}, Label: "label"},
+			Predictions: []Predicted{{Files: files}}, Workers: 1 + i%3, perPartition: int64(1 + i%2)}
+		got, counts := joinFiles(t, f)
+		if want == nil {
+			want, wantCounts = got, counts
+		}
+		if diff := cmp.Diff(want.rows, got.rows) + cmp.Diff(wantCounts, counts); diff != "" {
+			t.Fatalf("%q, %d workers: %s", rows, f.Workers, diff)
+		}
+	}
+	for _, segments := range []string{`"x" "UA" "z"`, `"x" "" "y"`} {
+		if !slices.ContainsFunc(want.rows, func(s string) bool { return strings.HasSuffix(s, segments) }) {
+			t.Errorf("%s is not in %q", segments, want.rows)
+		}
+	}
+	if wantCounts.Repeated != 3 || wantCounts.Differing != 2 || wantCounts.LabelDuplicates != 0 || wantCounts.LabelsWithoutRows != 2 {
+		t.Errorf("%+v", wantCounts)
+	}
+}
+
 func TestTwoModelsArePaired(t *testing.T) {
 	f := &Files{Task: schema.Binary, Names: Names{ID: "id", Scores: []string{"p"}, Label: "y", LabelID: "key"},
 		Predictions: []Predicted{{Files: []File{text("a", "id,p\n1,0.1\n2,0.2\n3,0.3\n5,2\n")}, Version: 4}, {Files: []File{text("b", "p,id\n0.9,2\n0.8,3\n0.7,4\n0.6,5\n0.9,2\n")}, Version: 5}},
@@ -235,6 +271,47 @@ func TestLabelsInTheSameFile(t *testing.T) {
 		if diff := cmp.Diff(want, counts); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}
+	}
+}
+
+// TestLabelsOfARegressionInTheSameFile tells labels that are no numbers from those that are missing.
+func TestLabelsOfARegressionInTheSameFile(t *testing.T) {
+	type row struct {
+		ID    int64    `parquet:"id"`
+		Score float64  `parquet:"p"`
+		Label *float64 `parquet:"y,optional"`
+	}
+	seven, inf, nan := 7.0, math.Inf(-1), math.NaN()
+	raw := parquetOf(t, []row{{1, 0.5, &seven}, {2, 0.5, nil}, {3, 0.5, &inf}, {4, 0.5, &nan}, {5, 0.5, &inf}})
+	said := func(text string) *string { return &text }
+	words := parquetOf(t, []struct {
+		ID    int64   `parquet:"id"`
+		Score float64 `parquet:"p"`
+		Label *string `parquet:"y,optional"`
+	}{{1, 0.5, said("7")}, {2, 0.5, nil}, {3, 0.5, said("abc")}, {4, 0.5, said("")}, {5, 0.5, said("Inf")}})
+	for name, file := range map[string]File{
+		"csv":             text("rows", "id,p,y\n1,0.5,7\n2,0.5,\n3,0.5,abc\n4,0.5,NaN\n5,0.5,inf\n"),
+		"ndjson":          text("rows", `{"id":1,"p":0.5,"y":7}`+"\n"+`{"id":2,"p":0.5}`+"\n"+`{"id":3,"p":0.5,"y":[1]}`+"\n"+`{"id":4,"p":0.5,"y":null}`+"\n"+`{"id":5,"p":0.5,"y":-1e999}`),
+		"parquet":         {"rows", bytes.NewReader(raw)},
+		"parquet of text": {"rows", bytes.NewReader(words)},
+	} {
+		for _, id := range []string{"", "id"} {
+			_, counts := joinFiles(t, &Files{Task: schema.Regression, Names: Names{ID: id, Scores: []string{"p"}, Label: "y"}, Predictions: []Predicted{{Files: []File{file}}}})
+			want := Counts{Predictions: 5, Labelled: 1, Unlabelled: 4, Strata: []Stratum{{1, 5}}, Labels: 3, LabelsUnusable: 2, First: Problems{Label: "rows, row 3: the label is no number"}}
+			if diff := cmp.Diff(want, counts); diff != "" {
+				t.Errorf("%s, id %q: %s", name, id, diff)
+			}
+		}
+	}
+}
+
+// TestLabelsOfARegressionInTheirOwnFile counts a missing label, too: the line says nothing.
+func TestLabelsOfARegressionInTheirOwnFile(t *testing.T) {
+	_, counts := joinFiles(t, &Files{Task: schema.Regression, Names: Names{ID: "id", Scores: []string{"p"}, Label: "y"},
+		Predictions: []Predicted{{Files: []File{text("p", "id,p\n1,0.5\n2,0.5\n")}}}, Labels: []File{text("l", "id,y\n1,7\n2,\n3,abc\n4,inf\n")}})
+	want := Counts{Predictions: 2, Labelled: 1, Unlabelled: 1, Strata: []Stratum{{1, 2}}, Labels: 4, LabelsUnusable: 3, First: Problems{Label: "l, row 2: the label is missing, or no number"}}
+	if diff := cmp.Diff(want, counts); diff != "" {
+		t.Error(diff)
 	}
 }
 

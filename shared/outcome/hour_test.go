@@ -271,6 +271,46 @@ func TestLeftOutLinesAreCountedOnce(t *testing.T) {
 	}
 }
 
+// TestRequestsWithoutRowsComeInBatches joins an hour of failed requests, and of records whose outputs are not there.
+func TestRequestsWithoutRowsComeInBatches(t *testing.T) {
+	rng := rand.New(rand.NewPCG(10, 10))
+	w := makeWorld(rng, 50)
+	for i := range 4 * batchRows {
+		r := capture.Record{V: 1, ID: idAt(rng, hour), TS: hour, Model: "flights", Version: 1, Slot: "champion", Role: "served", Rows: 1, TotalRows: 1, Status: 500, ErrorKind: "Internal", Sampled: 1}
+		if i%4 == 0 {
+			r.Status, r.ErrorKind = 200, ""
+		}
+		w.records = append(w.records, r)
+	}
+	h := &Hours{Store: w.store(t, rng, split{captures: 2, labels: 3}), Model: "flights", Spec: flights}
+	want, wantCounts := w.plainJoin(h.Segments(), "")
+	got := &texts{names: h.Segments()}
+	batches := 0
+	counts, err := h.JoinHour(t.Context(), hour, func(b *Batch) error {
+		batches++
+		const ofOneID = 8 // a few records: as many may come above
+		if len(b.Requests) > batchRows+ofOneID {
+			t.Errorf("batch %d has %d requests and %d rows", batches, len(b.Requests), b.Rows)
+		}
+		return got.visit(b)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if batches < 5 || counts.Failed < 3*batchRows || counts.Unscored < batchRows {
+		t.Errorf("%d batches: %+v", batches, counts)
+	}
+	if diff := cmp.Diff(stable(wantCounts), stable(counts)); diff != "" {
+		t.Error(diff)
+	}
+	got.sorted()
+	for what, pair := range map[string][2][]string{"rows": {want.rows, got.rows}, "requests": {want.requests, got.requests}, "pairs": {want.pairs, got.pairs}} {
+		if !slices.Equal(pair[0], pair[1]) {
+			t.Errorf("%s differ from those of the plain join: %d, want %d", what, len(pair[1]), len(pair[0]))
+		}
+	}
+}
+
 func TestErrors(t *testing.T) {
 	rng := rand.New(rand.NewPCG(6, 6))
 	w := makeWorld(rng, 20)

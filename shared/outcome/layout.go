@@ -130,6 +130,11 @@ func newLayout(s *Spec, n *Names, labels bool) layout {
 	return l
 }
 
+// segment is the number of a row's value in a segment column. Segments are the last words of a row.
+func (l *layout) segment(row []uint64, column int) uint32 {
+	return uint32(row[l.segments+column/2] >> (column % 2 * 32))
+}
+
 // timed says whether labels come with times.
 func (l *layout) timed() bool { return l.labelAt >= 0 || l.labelWords > labelKnown }
 

@@ -92,7 +92,7 @@ func (r *fileReader) labelBatch(b *table.Batch) error {
 		if r.labels[i] != labelled {
 			r.counts.LabelsUnusable++
 			if r.labels[i] == unlabelled {
-				least(&r.counts.First.Label, r.place(i, b, "the label is missing, or no number"))
+				least(&r.counts.First.Label, r.place(i, b, noLabel))
 			}
 			continue
 		}

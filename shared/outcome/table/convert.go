@@ -12,26 +12,27 @@ import (
 // convert makes numbers or times of the texts; wrong is how many are none.
 func (v *Values) convert(want Kind) (wrong uint64) {
 	n := len(v.Texts)
+	v.Wrong = v.Wrong[:0]
 	if want == Number {
 		v.Form, v.Floats = Floats, sized(v.Floats, n)
 		for i, text := range v.Texts {
 			x, ok := number(text)
 			if !ok {
-				wrong++
+				v.Wrong = append(v.Wrong, i)
 			}
 			v.Floats[i] = x
 		}
-		return wrong
+		return uint64(len(v.Wrong))
 	}
 	v.Form, v.Ints, v.Null = Ints, sized(v.Ints, n), sized(v.Null, n)
 	for i, text := range v.Texts {
 		ms, ok := moment(text)
 		v.Ints[i], v.Null[i] = ms, !ok
 		if !ok && !missing(text) {
-			wrong++
+			v.Wrong = append(v.Wrong, i)
 		}
 	}
-	return wrong
+	return uint64(len(v.Wrong))
 }
 
 // missing says whether a text stands for a missing value: what profile takes for one, too.

@@ -56,6 +56,7 @@ type Values struct {
 	Ints   []int64
 	Texts  []string // "": missing. Numbers and truth values of NDJSON by their text
 	Null   []bool   // by row, of Ints: missing, or no time; nil when none is
+	Wrong  []int    // rows whose value is there, but not of the kind asked for, ascending
 }
 
 // Batch is some rows of a part.

@@ -44,6 +44,9 @@ func all(t testing.TB, src profile.ReaderAtSize, columns []Column) ([]Values, Re
 			for i := range b.Columns {
 				v := &b.Columns[i]
 				got[i].Form = v.Form
+				for _, at := range v.Wrong {
+					got[i].Wrong = append(got[i].Wrong, int(total.Rows+b.First)+at)
+				}
 				switch v.Form {
 				case Floats:
 					got[i].Floats = append(got[i].Floats, v.Floats[:b.Rows]...)
@@ -83,7 +86,7 @@ func TestTextFormats(t *testing.T) {
 	at := time.Date(2026, 4, 6, 14, 0, 0, 0, time.UTC).UnixMilli()
 	want := []Values{
 		{Form: Texts, Texts: []string{"7", "b", "", "true", "a,\"b\"\nc"}},
-		{Form: Floats, Floats: []float64{1.5, math.NaN(), math.NaN(), 1, math.Inf(1)}},
+		{Form: Floats, Floats: []float64{1.5, math.NaN(), math.NaN(), 1, math.Inf(1)}, Wrong: []int{2}},
 		{Form: Ints, Ints: []int64{at, at, 0, at, at - 14*3_600_000}, Null: []bool{false, false, true, false, false}},
 	}
 	for name, content := range map[string]string{
@@ -146,8 +149,8 @@ func TestParquetColumnsStayAligned(t *testing.T) {
 	if err != nil || rep.Rows != n {
 		t.Fatalf("%+v, %v", rep, err)
 	}
-	if rep.Wrong[13] != n-n/5 {
-		t.Errorf("%d texts are no numbers", rep.Wrong[13])
+	if rep.Wrong[13] != n-n/5 || len(got[13].Wrong) != n-n/5 {
+		t.Errorf("%d texts are no numbers, %d rows", rep.Wrong[13], len(got[13].Wrong))
 	}
 	for i := range rows {
 		null := i%5 == 0
@@ -166,6 +169,8 @@ func TestParquetColumnsStayAligned(t *testing.T) {
 		say("name", got[8].Texts[i] == fmt.Sprint("name ", i%7))
 		say("uuid", got[9].Form == UUIDs && got[9].Texts[i] == string(rows[i].UUID[:]))
 		say("at", got[10].Ints[i] == -int64(i)-1)
+		_, wrong := slices.BinarySearch(got[13].Wrong, i)
+		say("text as a number", wrong != null)
 		say("day", got[11].Ints[i] == int64(i)*86_400_000)
 	}
 	for name, c := range map[string]Column{"nested": {Name: "list"}, "no time": {Name: "f64", Kind: Time}, "a number of a UUID": {Name: "uuid", Kind: Number}, "absent": {Name: "none"}} {
