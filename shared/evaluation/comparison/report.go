@@ -37,7 +37,7 @@ type Report struct {
 	Agreement  *Agreement      `json:"agreement,omitempty"`
 	McNemar    *stat.McNemar   `json:"mcnemar,omitempty"` // first: the champion alone is right
 	Segments   []SegmentReport `json:"segments,omitempty"`
-	Unchecked  float64         `json:"unchecked_share"` // of pairs in no segment that could be looked at; 0 without segments
+	Unchecked  float64         `json:"unchecked_share"` // of pairs in no segment that could be looked at; 0 where none is asked for
 	Unpaired   []Unpaired      `json:"unpaired,omitempty"`
 	Warnings   []string        `json:"warnings,omitempty"`
 	Decision   *Decision       `json:"decision,omitempty"`
@@ -108,6 +108,9 @@ func (s *State) info(side Side) SideInfo {
 
 func (l *look) segmentsOf(r *Report) {
 	if len(l.segments) == 0 {
+		if l.p.Segments.Column != "" {
+			r.Unchecked = 1
+		}
 		return
 	}
 	unchecked := l.parts[l.s.rest()].Pairs
@@ -136,6 +139,9 @@ func (r *Report) warn(s *State) {
 	}
 	if r.Blocks == 1 && r.Block != NoTime {
 		say("all pairs are from one %s: another one may be different", r.Block)
+	}
+	if column := r.Policy.Segments.Column; column != "" && len(r.Segments) == 0 {
+		say("no segment of %q is looked at apart: none had enough labelled rows when that was settled, or there is none to settle it by", column)
 	}
 	if r.Block == NoTime {
 		say("the rows have no time: dependence between rows of the same time is not in the errors")

@@ -55,6 +55,28 @@ func TestReport(t *testing.T) {
 	}
 }
 
+// TestNoSegmentIsSaid: segments that were asked for and never settled are unchecked, all of them.
+func TestNoSegmentIsSaid(t *testing.T) {
+	s := scene{pairs: 900, hours: 20}.state(t)
+	bare := s.spec
+	bare.Segments = nil
+	s, err := New(bare)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := DefaultPolicy()
+	for column, unchecked := range map[string]float64{"": 0, "carrier": 1} {
+		p.Segments.Column = column
+		r, err := NewReport(s, p, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if said := strings.Contains(strings.Join(r.Warnings, "; "), "no segment of"); r.Unchecked != unchecked || said != (column != "") {
+			t.Errorf("column %q: %g unchecked, warnings %q", column, r.Unchecked, r.Warnings)
+		}
+	}
+}
+
 // TestReportOfAlmostNothing: whatever is missing is said, and there is JSON.
 func TestReportOfAlmostNothing(t *testing.T) {
 	for _, task := range []Task{Binary, Multiclass, Regression} {

@@ -20,12 +20,13 @@ import (
 	"github.com/tidegate/tidegate/shared/period"
 )
 
-// hourVersion is the format of the counts of a part of an hour.
-const hourVersion = 1
+// hourVersion is the format of the counts of a part of an hour, and of what they are of.
+const hourVersion = 2
 
 // part is the predictions of an hour between two times: rollouts begin within hours.
 type part struct {
 	hour, from, to time.Time
+	mature         int64  // milliseconds; labels of later predictions do not count yet
 	key            string // of its counts
 }
 
@@ -33,6 +34,7 @@ type part struct {
 func (m *matter) parts() []part {
 	var out []part
 	now := m.judge.Now().UTC()
+	mature := m.mature(now)
 	for hour := m.since.UTC().Truncate(time.Hour); hour.Before(now); hour = hour.Add(time.Hour) {
 		end := hour.Add(time.Hour)
 		from := later(hour, m.since)
@@ -41,6 +43,10 @@ func (m *matter) parts() []part {
 			from = m.started
 		}
 		out = append(out, part{hour: hour, from: from, to: end})
+	}
+	for i := range out {
+		// What matures outside of a part makes nothing new of it, and must give it no other name.
+		out[i].mature = max(out[i].from.UnixMilli(), min(mature, out[i].to.UnixMilli()))
 	}
 	return out
 }
@@ -153,7 +159,7 @@ func (m *matter) kept(ctx context.Context, key string) (*comparison.State, error
 // for less than it says.
 func (m *matter) name(ctx context.Context, p *part) (empty bool, err error) {
 	h := sha256.New()
-	fmt.Fprintf(h, "%s %d %d %d\n", m.terms, p.from.UnixMilli(), p.to.UnixMilli(), min(m.mature(), p.to.UnixMilli()))
+	fmt.Fprintf(h, "%s %d %d %d\n", m.terms, p.from.UnixMilli(), p.to.UnixMilli(), p.mature)
 	empty = true
 	folders := []string{label.Prefix(m.model, p.hour)}
 	for at := p.hour; at.Before(p.hour.Add(time.Hour + outcome.DefaultLateness)); at = at.Add(time.Hour) {
@@ -174,12 +180,13 @@ func (m *matter) name(ctx context.Context, p *part) (empty bool, err error) {
 	return empty, nil
 }
 
-// mature is the time, in milliseconds, from which on labels do not count yet.
-func (m *matter) mature() int64 {
+// mature is the time, in milliseconds, from which on labels do not count yet. It moves
+// once an hour: the part that it lies in is then joined once an hour, and not at every look.
+func (m *matter) mature(now time.Time) int64 {
 	if m.delay == 0 {
 		return math.MaxInt64
 	}
-	return m.judge.Now().Add(-m.delay).Truncate(time.Minute).UnixMilli()
+	return now.Add(-m.delay).Truncate(time.Hour).UnixMilli()
 }
 
 // join counts a part from its captures and labels.
@@ -189,7 +196,7 @@ func (m *matter) join(ctx context.Context, p *part) (*comparison.State, error) {
 		return nil, err
 	}
 	h := outcome.Hours{Store: m.judge.Data, Model: m.model, Spec: m.spec, Budget: m.judge.Budget}
-	cut := window{from: p.from.UnixMilli(), to: p.to.UnixMilli(), mature: m.mature()}
+	cut := window{from: p.from.UnixMilli(), to: p.to.UnixMilli(), traffic: m.started.UnixMilli(), mature: p.mature}
 	_, err = h.JoinHour(ctx, p.hour, func(b *outcome.Batch) error { return tally.Add(cut.apply(b), h.Segments()) })
 	if err != nil {
 		return nil, fmt.Errorf("trial: join %s of %s: %w", p.hour.Format(time.RFC3339), m.model, err)
@@ -198,8 +205,9 @@ func (m *matter) join(ctx context.Context, p *part) (*comparison.State, error) {
 }
 
 // window leaves out of a batch what is not of the part: requests as if they had been
-// counted before, rows as if their labels were not known. In milliseconds.
-type window struct{ from, to, mature int64 }
+// counted before, and so those of the shadow phase, which is no traffic of the rollout;
+// rows as if their labels were not known. In milliseconds.
+type window struct{ from, to, traffic, mature int64 }
 
 func (w window) has(at int64) bool { return at >= w.from && at < w.to }
 
@@ -207,7 +215,7 @@ func (w window) apply(b *outcome.Batch) *outcome.Batch {
 	out := *b
 	out.Requests = append([]outcome.Request(nil), b.Requests...)
 	for i := range out.Requests {
-		if !w.has(out.Requests[i].At) {
+		if at := out.Requests[i].At; !w.has(at) || at < w.traffic {
 			out.Requests[i].Again = true
 		}
 	}

@@ -2,19 +2,23 @@ package trial
 
 import (
 	"context"
+	"fmt"
 	"time"
 	"unicode/utf8"
 
 	"github.com/tidegate/tidegate/shared/capture"
 	"github.com/tidegate/tidegate/shared/evaluation/comparison"
 	"github.com/tidegate/tidegate/shared/evaluation/frame"
+	"github.com/tidegate/tidegate/shared/label"
 	"github.com/tidegate/tidegate/shared/outcome"
 	"github.com/tidegate/tidegate/shared/schema"
 )
 
 const (
-	// lookBack is how far before the rollout latencies and segments are looked for: one daily cycle.
-	lookBack = 24 * time.Hour
+	// lookBack is how far before the rollout latencies and segments are looked for: one daily cycle. Where labels take
+	// longer than that, segments need a cycle of hours that have labels, of which the last is at most so far away.
+	lookBack     = 24 * time.Hour
+	longLookBack = 8 * lookBack
 	// enoughRequests give a 95th percentile within a percent of its rank.
 	enoughRequests = 2000
 	// maxSegmentName is the most bytes of a value that a tally tells apart by its whole name.
@@ -28,6 +32,7 @@ type past struct {
 	latencies comparison.Latencies
 	requests  uint64
 	segments  map[string]comparison.Counts
+	labelled  int // hours with labels of the champion's rows
 }
 
 // frame is the frozen one. The first look that finds enough of the champion's
@@ -40,13 +45,14 @@ func (m *matter) frame(ctx context.Context) (*frame.Frame, error) {
 	}
 	guard := &m.compare.Guardrails
 	p := &past{}
-	if !guard.Latency.Off || len(m.spec.Segments) > 0 {
+	asked := !guard.Latency.Off || len(m.spec.Segments) > 0
+	if asked {
 		if p, err = m.lookBack(ctx); err != nil {
 			return nil, err
 		}
 	}
 	f = &frame.Frame{V: frame.Version, Rollout: m.id, Requests: p.requests, At: m.judge.Now().UTC()}
-	if !guard.Latency.Off && p.requests < uint64(guard.FirstLook) {
+	if asked && p.requests < uint64(guard.FirstLook) {
 		return f, nil
 	}
 	if !guard.Latency.Off {
@@ -66,18 +72,28 @@ func (m *matter) lookBack(ctx context.Context) (*past, error) {
 	h := outcome.Hours{Store: m.judge.Data, Model: m.model, Spec: m.spec, Budget: m.judge.Budget}
 	first := m.started.UTC().Truncate(time.Hour)
 	read := func(hour, from, to time.Time) error {
+		labelled := false
 		_, err := h.JoinHour(ctx, hour, func(b *outcome.Batch) error {
-			m.remember(p, &h, b, from.UnixMilli(), to.UnixMilli())
+			labelled = m.remember(p, &h, b, from.UnixMilli(), to.UnixMilli()) || labelled
 			return nil
 		})
+		if labelled {
+			p.labelled++
+		}
 		return err
 	}
-	for hour := first; hour.After(first.Add(-lookBack)) && m.inTime(ctx); hour = hour.Add(-time.Hour) {
+	for back := time.Duration(0); m.looksFurther(p, back) && m.inTime(ctx); back += time.Hour {
+		hour := first.Add(-back)
+		if p.requests >= enoughRequests { // then it is for the labels
+			if has, err := m.hasLabels(ctx, hour); err != nil || !has {
+				if err != nil {
+					return nil, err
+				}
+				continue
+			}
+		}
 		if err := read(hour, time.Time{}, m.started); err != nil {
 			return nil, err
-		}
-		if p.requests >= enoughRequests && len(m.spec.Segments) == 0 {
-			return p, nil
 		}
 	}
 	now := m.judge.Now()
@@ -89,8 +105,29 @@ func (m *matter) lookBack(ctx context.Context) (*past, error) {
 	return p, nil
 }
 
-// remember adds the champion's answers of a batch between two times in milliseconds.
-func (m *matter) remember(p *past, h *outcome.Hours, b *outcome.Batch, from, to int64) {
+// looksFurther says whether the hour that lies so far back is to be read too.
+func (m *matter) looksFurther(p *past, back time.Duration) bool {
+	const cycle = int(lookBack / time.Hour)
+	if len(m.spec.Segments) > 0 && p.labelled < cycle && back < longLookBack {
+		return true
+	}
+	return p.requests < enoughRequests && back < lookBack
+}
+
+// hasLabels says whether any label of an hour's predictions is filed.
+func (m *matter) hasLabels(ctx context.Context, hour time.Time) (bool, error) {
+	for _, err := range m.judge.Data.List(ctx, label.Prefix(m.model, hour), "") {
+		if err != nil {
+			return false, fmt.Errorf("trial: list the labels of %s: %w", hour.Format(time.RFC3339), err)
+		}
+		return true, nil
+	}
+	return false, nil
+}
+
+// remember adds the champion's answers of a batch between two times in milliseconds, and
+// says whether any has a label.
+func (m *matter) remember(p *past, h *outcome.Hours, b *outcome.Batch, from, to int64) (labelled bool) {
 	of := func(r *outcome.Request) bool {
 		return r.Origin.Version == m.champion.Version && r.Origin.Role == capture.Served && r.At >= from && r.At < to
 	}
@@ -102,12 +139,13 @@ func (m *matter) remember(p *past, h *outcome.Hours, b *outcome.Batch, from, to 
 		}
 	}
 	if len(b.Segments) == 0 {
-		return
+		return false
 	}
 	for i := range b.Rows {
 		if !of(&b.Requests[b.Request[i]]) || b.Label[i] != b.Label[i] {
 			continue
 		}
+		labelled = true
 		name := h.Segments().Name(0, b.Segments[0][i])
 		if len(name) > maxSegmentName || !utf8.ValidString(name) { // counted under another name: it stays in "other"
 			continue
@@ -121,6 +159,7 @@ func (m *matter) remember(p *past, h *outcome.Hours, b *outcome.Batch, from, to 
 		}
 		p.segments[name] = c
 	}
+	return labelled
 }
 
 // inTime says whether there is time for more than the decision.

@@ -111,7 +111,7 @@ func classes(spec *outcome.Spec) map[string]int {
 	for i, name := range names {
 		out[label.Cell(name).Class()] = i
 	}
-	if len(spec.Classes) == 0 {
+	if len(names) == 2 && names[0] == "0" && names[1] == "1" { // as labels of any other way have it
 		out["false"], out["true"] = 0, 1
 	}
 	return out
@@ -175,8 +175,8 @@ func (r *reading) add(l *line) error {
 			return fault.New(fault.InvalidArgument, "%s: row %d has no time in %q: it must be RFC 3339, or milliseconds since 1970", r.key, l.First+int64(i)+1, r.in.Time)
 		}
 		row.key = fmt.Sprint(len(r.out.rows))
-		if r.in.Key != "" {
-			row.key = string(at(2, i))
+		if key := at(2, i); !missing(key) { // else the row is for itself
+			row.key = string(key)
 		}
 		row.labelled, row.label, row.target = r.truth(at(0, i))
 		row.answer, ok = r.answer(at(3, i), at(4, i), row.label)
@@ -186,6 +186,10 @@ func (r *reading) add(l *line) error {
 		r.out.rows = append(r.out.rows, row)
 	}
 	return nil
+}
+
+func missing(raw json.RawMessage) bool {
+	return len(raw) == 0 || string(raw) == "null" || string(raw) == `""`
 }
 
 // truth is the label of a row; one that is missing or no class is none.

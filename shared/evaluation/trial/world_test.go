@@ -206,6 +206,12 @@ func (w *world) id(at time.Time) string {
 	return u.String()
 }
 
+// shadow makes version 2 the shadow now.
+func (w *world) shadow() {
+	w.t.Helper()
+	w.apply(registry.StartShadow(w.refs[2]), "")
+}
+
 // begin starts a rollout of version 2 now and returns its id.
 func (w *world) begin() string {
 	w.t.Helper()
