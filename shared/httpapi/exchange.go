@@ -212,7 +212,7 @@ func (x *exchange) after(ctx context.Context) {
 		kept = err == nil
 		x.stage("")
 	}
-	if x.served != nil && x.pred.Status == 200 && x.api.recorder != nil {
+	if x.id != "" && x.served != nil && x.pred.Status == 200 && x.api.recorder != nil { // metadata is of a version too, and no prediction
 		x.blame(guard(func() error { x.pair(ctx, kept); return nil }))
 		x.stage("")
 	}

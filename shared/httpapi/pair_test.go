@@ -262,6 +262,21 @@ func TestLostPairs(t *testing.T) {
 	}
 }
 
+// TestMetadataIsNoPair: it speaks of a version that has partners, and is no prediction of it.
+func TestMetadataIsNoPair(t *testing.T) {
+	c := newCouple(t, nil)
+	for _, path := range []string{"/v2/models/flights", "/v1/models/flights/metadata", "/v2/models/flights/ready", "/v1/models/flights"} {
+		resp := c.api.Serve(t.Context(), &Request{Method: "GET", Path: path, ID: "req-1"})
+		if resp.Status != 200 {
+			t.Errorf("%s: %d %s", path, resp.Status, resp.Body)
+		}
+		resp.After(t.Context())
+	}
+	if len(c.counts) > 0 || len(c.runs) > 0 || len(c.records) > 0 {
+		t.Errorf("counts %v, runs %v, %d records", c.counts, c.runs, len(c.records))
+	}
+}
+
 func TestThePartnersContractRefusesTheRows(t *testing.T) {
 	c := newCouple(t, func(s *schema.Schema) { s.Contract.Columns["n1"] = schema.Column{Max: number(1)} })
 	c.ask(t, flightsInfer, flightsBody(1), 0)

@@ -52,12 +52,15 @@ func (r *Registrar) carry(ctx context.Context, at location, in In, model, existi
 	if model, err = identify(model, trained, existing, known); err != nil {
 		return Out{}, err
 	}
+	if t := m.Parity.Tolerance; !(t >= 0 && t <= 1) { // nothing in it need be true
+		return Out{}, fault.New(fault.InvalidArgument, "manifest.json names a parity tolerance outside of 0 to 1; export the version again")
+	}
 	p := purpose{task: model.Task, target: model.Target, time: trained.Time}
 	candidate, err := r.examineCarried(ctx, b, p, cmp.Or(in.Tolerance, m.Parity.Tolerance, DefaultTolerance))
 	if err != nil {
 		return Out{}, err
 	}
-	candidate.origin = m.From()
+	candidate.model, candidate.origin = model, m.From()
 	out, err := r.create(ctx, model, existing, known)
 	if err != nil {
 		return Out{}, err

@@ -12,6 +12,7 @@ import (
 
 	"github.com/tidegate/tidegate/shared/blob"
 	"github.com/tidegate/tidegate/shared/fault"
+	"github.com/tidegate/tidegate/shared/provenance"
 	"github.com/tidegate/tidegate/shared/registry"
 	"github.com/tidegate/tidegate/shared/schema"
 )
@@ -205,6 +206,8 @@ func TestCarriedVersionsAreNotTrusted(t *testing.T) {
 		"no manifest at all":     {put(manifestFile, "[]"), fault.InvalidArgument, "manifest.json is not the manifest"},
 		"newer manifest":         {put(manifestFile, `{"v":2}`), fault.Unimplemented, "format 2"},
 		"wrong digest":           {put(manifestFile, strings.Replace(string(compactManifest(t, origin)), origin.Digest, "sha256:"+strings.Repeat("0", 64), 1)), fault.InvalidArgument, "the digest is not that of the files"},
+		"boundless tolerance":    {put(manifestFile, string(compactManifest(t, tolerating(origin, 1e9)))), fault.InvalidArgument, "tolerance outside of 0 to 1"},
+		"negative tolerance":     {put(manifestFile, string(compactManifest(t, tolerating(origin, -1)))), fault.InvalidArgument, "tolerance outside of 0 to 1"},
 		"stray file":             {put("state.json", "{}"), fault.InvalidArgument, `holds "state.json", which manifest.json does not list`},
 		"missing file":           {drop("holdout.csv"), fault.InvalidArgument, `lists "holdout.csv", which the source does not hold`},
 		"other model":            {put("model.onnx", string(other)), fault.InvalidArgument, `"model.onnx" is not the file`},
@@ -249,6 +252,11 @@ func TestCarriedVersionsAreNotTrusted(t *testing.T) {
 	}
 }
 
+func tolerating(m registry.Manifest, tolerance float64) registry.Manifest {
+	m.Parity.Tolerance = tolerance
+	return m
+}
+
 func compactManifest(t *testing.T, m registry.Manifest) []byte {
 	t.Helper()
 	body, err := json.Marshal(m)
@@ -256,6 +264,30 @@ func compactManifest(t *testing.T, m registry.Manifest) []byte {
 		t.Fatal(err)
 	}
 	return body
+}
+
+// TestProvenanceOfACarriedVersion: one that brings no statement along gets one, of the model that it is here.
+func TestProvenanceOfACarriedVersion(t *testing.T) {
+	dev, m := registered(t)
+	m.Files = slices.DeleteFunc(slices.Clone(m.Files), func(f registry.File) bool {
+		return f.Path == provenance.StatementFile || f.Path == provenance.BOMFile
+	})
+	m.Digest = registry.ContentDigest(m.Files)
+	prod := newWorld(t)
+	dev.bring(t, m, prod)
+	if _, err := prod.r.Run(t.Context(), carried()); err != nil {
+		t.Fatal(err)
+	}
+	here, err := prod.reg.Verify(t.Context(), "planes", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{provenance.StatementFile, provenance.BOMFile} {
+		body, err := prod.reg.ReadFile(t.Context(), &here, path)
+		if err != nil || !bytes.Contains(body, []byte("planes")) {
+			t.Errorf("%s does not name the model: %s, %v", path, body, err)
+		}
+	}
 }
 
 // TestOtherFilesComeAlong: what this release does not know is kept too, small or large.
