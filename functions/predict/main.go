@@ -1,7 +1,7 @@
 // Command predict is the Lambda function that answers predictions and captures
 // them.
 //
-// Trigger: HTTP API, payload format 2.0, ANY /v2/… and /v1/….
+// Trigger: HTTP API, payload format 2.0, GET, HEAD and POST of /v2/… and /v1/….
 // Input and output: docs/formats/http.md; records of docs/formats/capture.md go to the capture stream, one line of
 // docs/formats/telemetry.md per request to standard output.
 // Environment: the TIDEGATE_ variables of config; from Lambda AWS_LAMBDA_FUNCTION_MEMORY_SIZE and AWS_LAMBDA_RUNTIME_API.

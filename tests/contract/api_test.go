@@ -74,9 +74,15 @@ func TestRoutes(t *testing.T) {
 			t.Errorf("%s: AuthorizerId must be the JWT authorizer under its condition", id)
 		}
 	}
-	for _, want := range []string{"GET /v2", "ANY /v2/{proxy+}", "ANY /v1/{proxy+}"} {
+	for _, want := range []string{"GET /v2", "GET /v2/{proxy+}", "HEAD /v2/{proxy+}", "POST /v2/{proxy+}", "GET /v1/{proxy+}", "HEAD /v1/{proxy+}", "POST /v1/{proxy+}"} {
 		if !slices.Contains(keys, want) {
 			t.Errorf("there is no route %q", want)
+		}
+	}
+	// A route that takes OPTIONS would be asked for a browser's preflight, which API Gateway answers by itself otherwise.
+	for _, key := range keys {
+		if method, _, _ := strings.Cut(key, " "); method == "ANY" || method == "OPTIONS" || method == "$default" {
+			t.Errorf("the route %q stands in the way of CorsConfiguration", key)
 		}
 	}
 }

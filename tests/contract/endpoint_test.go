@@ -80,6 +80,9 @@ func TestTheEndpointsEnvironment(t *testing.T) {
 			t.Errorf("nothing reads %s", name)
 		}
 	}
+	if refers(variables["TIDEGATE_TRUSTED_KEYS"]) != "TrustedKeys" {
+		t.Error("the container loads versions that nobody has signed, whatever TrustedKeys says")
+	}
 	if variables["TIDEGATE_REGISTRY_BUCKET"] == nil || variables["TIDEGATE_PRELOAD_MODELS"] == nil || variables["TIDEGATE_CAPTURE_STREAM"] != nil {
 		t.Errorf("the container is given %v: it follows the registry, and captures nothing: predict does", slices.Sorted(maps.Keys(variables)))
 	}

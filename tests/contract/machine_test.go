@@ -253,6 +253,16 @@ func TestMistakesInMachinesAreFound(t *testing.T) {
 	}
 }
 
+// limited says whether executions end after hours, and not after the year that AWS gives them anyway.
+func limited(t *testing.T, definition []byte) bool {
+	t.Helper()
+	var machine struct{ TimeoutSeconds int }
+	if err := json.Unmarshal(definition, &machine); err != nil {
+		t.Fatal(err)
+	}
+	return machine.TimeoutSeconds < 7*24*3600
+}
+
 func TestMachinesOfTheTemplate(t *testing.T) {
 	tpl, files := load(t), definitions(t)
 	roles := map[string]string{}
@@ -289,6 +299,9 @@ func TestMachinesOfTheTemplate(t *testing.T) {
 		tpl.checkStarts(t, id)
 		if !tpl.alarmOn(id, "ExecutionsFailed") {
 			t.Errorf("%s: there is no alarm on ExecutionsFailed", id)
+		}
+		if limited(t, definition) && !tpl.alarmOn(id, "ExecutionsTimedOut") { // which is no failure by that metric
+			t.Errorf("%s: there is no alarm on ExecutionsTimedOut", id)
 		}
 	}
 	for file := range files {

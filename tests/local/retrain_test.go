@@ -112,10 +112,15 @@ type retrained struct {
 	Version                                                 int
 }
 
-// drifts tells the bus that the model has drifted in a window.
+// drifts tells the bus that the model of this stack has drifted in a window.
 func drifts(t *testing.T, model, window string) {
 	t.Helper()
-	detail := fmt.Sprintf(`{"schema":1,"model":%q,"version":1,"window":%q,"verdict":"drift","state":"drift","before":"ok","drifted":["label"],"rows":2400,"summary":"Drift in \"label\", over 2400 rows.","report_id":"0f1e","revision":1}`, model, window)
+	driftsIn(t, local.Outputs["DataBucketName"], model, window)
+}
+
+func driftsIn(t *testing.T, bucket, model, window string) {
+	t.Helper()
+	detail := fmt.Sprintf(`{"schema":1,"model":%q,"version":1,"window":%q,"verdict":"drift","state":"drift","before":"ok","drifted":["label"],"rows":2400,"summary":"Drift in \"label\", over 2400 rows.","report_id":"0f1e","revision":1,"report":"s3://%s/reports/drift/0f1e.json"}`, model, window, bucket)
 	out, err := eventbridge.NewFromConfig(local.Config()).PutEvents(t.Context(), &eventbridge.PutEventsInput{Entries: []eventtypes.PutEventsRequestEntry{
 		{Source: aws.String("tidegate.drift"), DetailType: aws.String("Drift State Change"), Detail: &detail}}})
 	if err != nil || out.FailedEntryCount > 0 {
@@ -199,6 +204,7 @@ func TestRetrain(t *testing.T) {
 	model := trained(t, shortRollout, "rollout")
 	traffic := drive(t, model, 200, ofTwo)
 
+	driftsIn(t, "another-stacks-data", model, "2026-04") // whose model has the same name
 	drifts(t, model, "2026-05")
 	first := nth(ctx, t, model, 1)[0]
 	if err := stack.Eventually(ctx, func() (bool, error) {
@@ -222,6 +228,9 @@ func TestRetrain(t *testing.T) {
 		t.Fatal("nobody asks for an approval: ", err)
 	}
 	got := ends(ctx, t, first)
+	if all := nth(ctx, t, model, 1); len(all) != 1 {
+		t.Errorf("the event of another stack started a retraining: %s", all)
+	}
 	if got.Outcome != "promoted" || got.Version != 2 || got.Source != "drift" || got.Trigger != "drift 2026-05" {
 		t.Fatalf("the retraining ended as %+v", got)
 	}

@@ -61,13 +61,13 @@ func NewEvent(name, model string, rows int, body Body) (*Event, error) {
 		return nil, err
 	}
 	event := map[string]any{
-		"version": "2.0", "routeKey": "ANY /v2/{proxy+}", "rawPath": path, "rawQueryString": "",
+		"version": "2.0", "routeKey": "POST /v2/{proxy+}", "rawPath": path, "rawQueryString": "",
 		"headers": headers, "body": text, "isBase64Encoded": body.Binary,
 		"pathParameters": map[string]string{"proxy": path[len("/v2/"):]},
 		"requestContext": map[string]any{
 			"accountId": "123456789012", "apiId": "abcdefghij", "stage": "$default",
 			"domainName": "abcdefghij.execute-api.eu-central-1.amazonaws.com", "domainPrefix": "abcdefghij",
-			"requestId": "JKJaXmPLvHcESHA=", "routeKey": "ANY /v2/{proxy+}",
+			"requestId": "JKJaXmPLvHcESHA=", "routeKey": "POST /v2/{proxy+}",
 			"time": "10/Mar/2026:05:16:23 +0000", "timeEpoch": epoch,
 			"http": map[string]string{
 				"method": "POST", "path": path, "protocol": "HTTP/1.1",

@@ -83,7 +83,7 @@ which version serves, sends predictions and looks after the stack's health. prof
 evaluate, compare and export also work on files alone, without any AWS.
 
 It uses AWS's usual configuration (profile, region, credentials) and AWS_ENDPOINT_URL.
-Exit codes: 0 done, 1 something is wrong (doctor, drift, evaluate, compare, replay), 2 cannot tell yet, 3 error.`,
+Exit codes: 0 done, 1 something is wrong (doctor, drift, evaluate, compare, replay, backend check), 2 cannot tell yet, 3 error.`,
 		Version:       version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
