@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -50,15 +51,18 @@ func HourOf(prefix, key string) (time.Time, bool) {
 	return hour, err == nil
 }
 
-// Between are the entries of infos whose hour is in [from, to).
+// Between are the entries of infos, as [Hours] lists them, whose hour is in [from, to).
+// They are searched for: a week has thousands of windows, and of objects.
 func Between(infos []blob.Info, prefix string, from, to time.Time) []blob.Info {
-	var out []blob.Info
-	for _, info := range infos {
-		if hour, ok := HourOf(prefix, info.Key); ok && !hour.Before(from) && hour.Before(to) {
-			out = append(out, info)
-		}
+	first := func(t time.Time) int {
+		at, _ := slices.BinarySearchFunc(infos, t, func(info blob.Info, t time.Time) int {
+			hour, _ := HourOf(prefix, info.Key)
+			return hour.Compare(t)
+		})
+		return at
 	}
-	return out
+	begin := first(from)
+	return slices.Clip(infos[begin:max(begin, first(to))])
 }
 
 // Digest names a listing: the same objects with the same content, the same digest.

@@ -6,6 +6,7 @@
 package period
 
 import (
+	"slices"
 	"time"
 
 	"github.com/tidegate/tidegate/shared/fault"
@@ -17,8 +18,8 @@ const Day = 24 * time.Hour
 const (
 	// shortID is the id of a window that does not begin with a day.
 	shortID = "2006-01-02T15-04"
-	// maxDue bounds what one look at what is due returns.
-	maxDue = 300
+	// maxDue bounds what one look at what is due returns: a week of the shortest windows, five minutes.
+	maxDue = int(7 * Day / (5 * time.Minute))
 )
 
 // Window is what a report is about: a stretch of time, or a batch.
@@ -69,12 +70,13 @@ func Parse(length time.Duration, id string) (Window, error) {
 }
 
 // Due are the windows to look at, oldest first: closed for at least wait, and for
-// less than back.
+// less than back, a week of the shortest windows at most.
 func Due(length, wait, back time.Duration, now time.Time) []Window {
 	var out []Window
 	win := At(length, now.Add(-wait))
 	for win = At(length, win.Start.Add(-time.Second)); now.Sub(win.End) < back && len(out) < maxDue; win = At(length, win.Start.Add(-time.Second)) {
-		out = append([]Window{win}, out...)
+		out = append(out, win)
 	}
+	slices.Reverse(out)
 	return out
 }

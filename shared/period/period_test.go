@@ -46,8 +46,9 @@ func TestDue(t *testing.T) {
 	if want := []string{"2026-11-23", "2026-11-24"}; !slices.Equal(ids, want) { // the 25th is closed, but not for long enough
 		t.Errorf("%v, want %v", ids, want)
 	}
-	if n := len(period.Due(5*time.Minute, 0, 30*period.Day, now)); n != 300 {
-		t.Errorf("%d windows", n)
+	all := period.Due(5*time.Minute, 0, 30*period.Day, now)
+	if len(all) != 2016 || all[0].ID != "2026-11-19T01-00" || all[2015].ID != "2026-11-26T00-55" { // a week of them, no more
+		t.Errorf("%d windows", len(all))
 	}
 }
 
@@ -65,6 +66,22 @@ func TestHours(t *testing.T) {
 	}
 	if one := period.Between(infos, "p/", at(26, 0), at(27, 0)); len(one) != 1 || one[0].Key != "p/2026-11-26/00/c" {
 		t.Errorf("%+v", one)
+	}
+	all, err := period.Hours(t.Context(), store, "p/", at(25, 0), at(27, 0))
+	if err != nil || len(all) != 4 {
+		t.Fatalf("%+v, %v", all, err)
+	}
+	for first := range 4 {
+		for n := range 4 - first { // half an hour earlier, and to the same hour, it is the same
+			from, to := at(25, 22+first), at(25, 22+first+n)
+			got := period.Between(all, "p/", from.Add(-30*time.Minute), to.Add(-30*time.Minute))
+			if !slices.EqualFunc(got, all[first:first+n], func(a, b blob.Info) bool { return a.Key == b.Key }) {
+				t.Errorf("from %s to %s: %+v", from, to, got)
+			}
+		}
+	}
+	if none := period.Between(all, "p/", at(26, 1), at(25, 22)); len(none) != 0 {
+		t.Errorf("%+v", none)
 	}
 	if period.Digest(infos) == period.Digest(infos[:1]) || period.Digest(infos) != period.Digest(slices.Clone(infos)) {
 		t.Error("the digest does not name the listing")

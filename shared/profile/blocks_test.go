@@ -202,6 +202,68 @@ func TestKindsOfParts(t *testing.T) {
 	}
 }
 
+// TestKindsOfManyNames: NDJSON has as many columns as its lines have names, in whatever order they come and whoever
+// reads them, up to a bound.
+func TestKindsOfManyNames(t *testing.T) {
+	const names = 1500
+	lines := make([]string, names)
+	for i := range lines {
+		value := "1"
+		if i%3 == 0 {
+			value = `"text"`
+		}
+		lines[i] = fmt.Sprintf(`{"c%04d":%s,"pad":%q}`, i, value, strings.Repeat("x", 2*textBlock/names)) + "\n"
+	}
+	rng := rand.New(rand.NewPCG(12, 12))
+	for _, workers := range []int{1, 2, 4} {
+		k := NewKinds()
+		k.Workers = workers
+		if err := k.NDJSON(context.Background(), strings.NewReader(strings.Join(lines, ""))); err != nil {
+			t.Fatal(err)
+		}
+		specs := k.Specs()
+		if len(specs) != names+1 {
+			t.Fatalf("%d workers: %d columns", workers, len(specs))
+		}
+		for i, s := range specs[:names] {
+			if want := map[bool]Kind{true: Categorical, false: Numeric}[i%3 == 0]; s.Name != fmt.Sprintf("c%04d", i) || s.Kind != want {
+				t.Fatalf("%d workers: column %d is %+v", workers, i, s)
+			}
+		}
+		rng.Shuffle(names, func(i, j int) { lines[i], lines[j] = lines[j], lines[i] })
+	}
+}
+
+// TestKindsOfKeysThatAreValues: more names than any table has columns are an error, whoever reads them.
+func TestKindsOfKeysThatAreValues(t *testing.T) {
+	line := func(from, to int) string {
+		var b strings.Builder
+		for i := from; i < to; i++ {
+			fmt.Fprintf(&b, `,"user-%07d":1`, i)
+		}
+		return "{" + b.String()[1:] + "}\n"
+	}
+	half := line(0, maxNames/2)
+	for name, tt := range map[string]struct {
+		text string
+		fits bool
+	}{
+		"as many as fit": {half + line(maxNames/2, maxNames) + half, true},
+		"in one line":    {line(0, maxNames+1) + half, false},
+		"in two lines":   {half + line(maxNames/2, maxNames+1), false},
+		"in some lines":  {half + line(maxNames/2, maxNames) + half + line(maxNames, maxNames+1), false},
+	} {
+		for _, workers := range []int{1, 2} {
+			k := NewKinds()
+			k.Workers = workers
+			err := k.NDJSON(context.Background(), strings.NewReader(tt.text))
+			if tt.fits && (err != nil || len(k.Specs()) != maxNames) || !tt.fits && !errors.Is(err, errNames) {
+				t.Errorf("%s, %d workers: %d columns, %v", name, workers, len(k.Specs()), err)
+			}
+		}
+	}
+}
+
 func FuzzParts(f *testing.F) {
 	f.Add("x,c\n1,a\n\"2\",\"b\nc\"\n", true, uint8(3))
 	f.Add("{\"x\":1}\n{\"c\":2}", false, uint8(4))

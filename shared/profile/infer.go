@@ -103,6 +103,7 @@ func (k *Kinds) CSV(ctx context.Context, r io.Reader) error {
 
 // NDJSON reads a whole NDJSON file: once for the names, since any row may bring a
 // new one, and the kinds with them. The keys of objects have no order: names are added by name.
+// More than 100,000 of them are an error: then keys are values.
 func (k *Kinds) NDJSON(ctx context.Context, r io.Reader) error {
 	rows := make([]*objectRows, max(1, k.Workers))
 	_, err := ndjsonParts(ctx, r, textBlock, len(rows), func(w int) *objectRows {
@@ -110,6 +111,9 @@ func (k *Kinds) NDJSON(ctx context.Context, r io.Reader) error {
 		rows[w].grow = true
 		return rows[w]
 	})
+	if err != nil {
+		return err
+	}
 	text := map[string]bool{}
 	for _, o := range rows {
 		s := o.sink.(*kindSink)
@@ -117,12 +121,15 @@ func (k *Kinds) NDJSON(ctx context.Context, r io.Reader) error {
 			text[name] = text[name] || s.text[i]
 		}
 	}
+	if len(text) > maxNames { // of all workers together
+		return errNames
+	}
 	all := &kindSink{names: slices.Sorted(maps.Keys(text))}
 	for _, name := range all.names {
 		all.text = append(all.text, text[name])
 	}
 	k.add(all)
-	return err
+	return nil
 }
 
 func (k *Kinds) add(s *kindSink) {

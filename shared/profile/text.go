@@ -254,7 +254,11 @@ func (o *objectRows) read(ctx context.Context, r io.Reader, lines int) (Report, 
 		if len(text) == 0 {
 			continue
 		}
-		if problem := o.count(text); problem != "" {
+		problem := o.count(text)
+		if len(o.names) > maxNames && o.grow {
+			return rep, errNames
+		}
+		if problem != "" {
 			rep.malformed(line+lines, problem)
 			continue
 		}
@@ -277,6 +281,7 @@ type objectRows struct {
 	names []string
 	index map[string]int
 	at    []int  // by column: position of the value in the line, −1 for none
+	met   []int  // columns of the line
 	seen  []bool // by column: met in any line
 	extra map[string]bool
 	grow  bool // new names become columns: the sink is a kindSink
@@ -288,21 +293,29 @@ func newObjectRows(s Sink) *objectRows {
 	for i, name := range o.names {
 		o.index[name] = i
 	}
-	o.at = make([]int, len(o.names))
+	o.at = slices.Repeat([]int{-1}, len(o.names))
 	o.seen = make([]bool, len(o.names))
 	return o
 }
 
-// maxExtra bounds the names of unknown columns that are remembered.
-const maxExtra = 1000
+const (
+	// maxExtra bounds the names of unknown columns that are remembered.
+	maxExtra = 1000
+	// maxNames bounds the columns of a file whose lines name them.
+	maxNames = 100_000
+)
+
+// errNames is the same for any order of the lines and any number of workers: it counts no rows.
+var errNames = fmt.Errorf("profile: the lines name more than %d columns; are their keys values? Write such a key as a value of its own: {\"user\":\"17\",\"clicks\":3}, not {\"17\":3}", maxNames)
 
 func (o *objectRows) count(b []byte) (problem string) {
 	if !wire.Is(b, 0, '{') {
 		return "not a JSON object"
 	}
-	for i := range o.at {
-		o.at[i] = -1
+	for _, col := range o.met { // of the line before
+		o.at[col] = -1
 	}
+	o.met = o.met[:0]
 	i := wire.Space(b, 1)
 	for !wire.Is(b, i, '}') {
 		name, next, code := wire.String(b, i)
@@ -314,7 +327,7 @@ func (o *objectRows) count(b []byte) (problem string) {
 		}
 		i = wire.Space(b, i+1)
 		col, ok := o.index[name]
-		if !ok && o.grow && len(o.names) < maxExtra {
+		if !ok && o.grow {
 			col, ok = o.widen(strings.Clone(name)), true
 		}
 		if !ok {
@@ -325,6 +338,7 @@ func (o *objectRows) count(b []byte) (problem string) {
 			return "a column is given twice"
 		} else {
 			o.at[col] = i
+			o.met = append(o.met, col)
 		}
 		if next, code = wire.Skip(b, i, 1); code != wire.OK {
 			return code.Problem("a value")
@@ -341,6 +355,19 @@ func (o *objectRows) count(b []byte) (problem string) {
 	if wire.Space(b, i+1) != len(b) {
 		return "text behind the object"
 	}
+	o.row(b)
+	return ""
+}
+
+// row counts a line that is good. What it lacks says nothing of kinds, and of the names that grow there may be many.
+func (o *objectRows) row(b []byte) {
+	if o.grow {
+		for _, col := range o.met {
+			o.seen[col] = true
+			countJSON(o.sink, col, b, o.at[col])
+		}
+		return
+	}
 	for col, at := range o.at {
 		if at < 0 {
 			o.sink.Missing(col, 1)
@@ -349,7 +376,6 @@ func (o *objectRows) count(b []byte) (problem string) {
 		o.seen[col] = true
 		countJSON(o.sink, col, b, at)
 	}
-	return ""
 }
 
 // widen adds a column.

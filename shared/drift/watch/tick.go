@@ -66,14 +66,14 @@ func (w *Watcher) tickModel(ctx context.Context, name string) ([]Done, error) {
 }
 
 // judgeDue judges the windows whose listing has no mark, and earlier ones that
-// turn out to have got late rows.
+// turn out to have got late rows, also where none came in time.
 func (w *Watcher) judgeDue(ctx context.Context, m *watched, windows []period.Window, profiles []blob.Info, marks *report.Marks) ([]Done, error) {
 	var out []Done
 	late := map[string]time.Time{}
 	handle := func(win period.Window, force bool) error {
 		from, to := core(&m.policy, win)
 		normal := period.Between(profiles, profilePrefix(m.name), from, to)
-		if len(normal) == 0 || marks.Has(win.ID, normal) && !force {
+		if !force && (len(normal) == 0 || marks.Has(win.ID, normal)) {
 			return nil
 		}
 		done, others, err := w.judge(ctx, m, win, false)

@@ -3,6 +3,7 @@ package watch
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -127,6 +128,52 @@ func TestLateCapturesSupersede(t *testing.T) {
 	}
 }
 
+// TestWholeWindowsThatAreLate: Firehose could not write for four hours and then delivers everything at once. Windows
+// of which nothing arrived in time are reported like any other, once for what has come.
+func TestWholeWindowsThatAreLate(t *testing.T) {
+	w := newWorld(t, `{"window_minutes":60,"lateness_minutes":60,"debounce":{"need":1,"of":1}}`)
+	hour := func(h, m int) time.Time {
+		return date(0).Add(time.Duration(h)*time.Hour + time.Duration(m)*time.Minute)
+	}
+	w.now = hour(7, 10)
+	w.captures(hour(7, 10), hour(7, 5), 3000, 0)
+	if done := w.tickAt(hour(9, 6)); len(done) != 1 || done[0].State != drift.StateOK {
+		t.Fatalf("%+v", done)
+	}
+	w.now = hour(13, 10)
+	for h := range 5 {
+		w.captures(hour(13, 10), hour(9+h, 5), 3000, []float64{0, 1, 1, 1, 1}[h])
+	}
+	var got []string
+	for _, d := range w.tickAt(hour(15, 6)) {
+		got = append(got, fmt.Sprint(d.Window[11:], " ", d.Rows, " ", d.Verdict, " ", d.State))
+	}
+	// That of twelve had an hour to arrive and is in time. The newest window says what the state is, and tells it.
+	if want := "12-00 3000 drift drift, 13-00 3000 drift drift, 09-00 3000 no_drift drift, 10-00 3000 drift drift, 11-00 3000 drift drift"; strings.Join(got, ", ") != want {
+		t.Errorf("got  %s\nwant %s", strings.Join(got, ", "), want)
+	}
+	if len(w.events) != 2 || w.events[1].Window[11:] != "12-00" || w.events[1].State != drift.StateDrift {
+		t.Errorf("events %+v", w.events)
+	}
+	for range 3 {
+		if again := w.tickAt(w.now.Add(15 * time.Minute)); len(again) != 0 {
+			t.Fatalf("nothing is new: %+v", again)
+		}
+	}
+	w.captures(hour(16, 10), hour(9, 35), 500, 0) // and some that it had lost
+	w.captures(hour(16, 10), hour(16, 5), 3000, 1)
+	later := w.tickAt(hour(18, 6))
+	if len(later) != 2 || later[1].Window[11:] != "09-00" || later[1].Revision != 2 || later[1].Rows != 3500 {
+		t.Fatalf("%+v", later)
+	}
+	if again := w.tickAt(hour(18, 21)); len(again) != 0 || len(w.events) != 2 {
+		t.Errorf("nothing is new: %+v, %+v", again, w.events)
+	}
+	if first := w.keys("reports/drift/flights/2026-11-23T10-00/", ".mark"); len(first) != 1 {
+		t.Errorf("marks %v", first)
+	}
+}
+
 // TestLeftOut: what cannot be compared is in the report, by reason, and adds up.
 func TestLeftOut(t *testing.T) {
 	w := newWorld(t, "")
@@ -214,6 +261,34 @@ func TestShortWindows(t *testing.T) {
 	}
 	if r := w.report(done[0]); len(r.Warnings) != 1 || !strings.Contains(r.Warnings[0], "whole days") {
 		t.Errorf("%q", r.Warnings)
+	}
+}
+
+// TestDue: windows of every length that a policy may have are looked at for a week, or three of them, and in order.
+func TestDue(t *testing.T) {
+	now, lengths := date(40).Add(64*time.Minute), 0
+	for minutes := 5; minutes <= 31*1440; minutes += 5 {
+		p := drift.DefaultPolicy()
+		if p.WindowMinutes = minutes; p.Check() != nil {
+			continue
+		}
+		lengths++
+		back := max(7*period.Day, 3*p.Window())
+		windows := due(&p, now)
+		if first := windows[0]; now.Sub(first.End) >= back || now.Sub(first.Start) < back {
+			t.Errorf("%s: the oldest of %d is %s", p.Window(), len(windows), first.ID)
+		}
+		if last := windows[len(windows)-1]; now.Sub(last.End) < 65*time.Minute || now.Sub(last.End.Add(p.Window())) >= 65*time.Minute {
+			t.Errorf("%s: the newest is %s", p.Window(), last.ID)
+		}
+		for i := range windows[1:] {
+			if !windows[i].End.Equal(windows[i+1].Start) {
+				t.Fatalf("%s: %s is followed by %s", p.Window(), windows[i].ID, windows[i+1].ID)
+			}
+		}
+	}
+	if lengths != 17+31 {
+		t.Errorf("%d lengths", lengths)
 	}
 }
 

@@ -286,6 +286,38 @@ func TestColumnsThatSomeFilesLack(t *testing.T) {
 	}
 }
 
+// TestManyNames: every name of an NDJSON file is a column, and a file whose keys are values is refused by its name.
+func TestManyNames(t *testing.T) {
+	const names = 1500
+	dir := t.TempDir()
+	var text, wide bytes.Buffer
+	for i := range names {
+		fmt.Fprintf(&text, "{\"c%04d\":%d,\"all\":1}\n", names-1-i, i)
+	}
+	paths := []string{write(t, dir, "rows.ndjson", text.Bytes())}
+	b, want := frozen(t, paths, Options{Workers: 1})
+	if len(b.Columns) != names+1 || b.Columns[1].Name != "c0000" || b.Columns[names].State.Missing != names-1 {
+		t.Errorf("%d columns", len(b.Columns))
+	}
+	if _, got := frozen(t, paths, Options{Workers: 3}); !bytes.Equal(got, want) {
+		t.Error("3 workers: another baseline")
+	}
+	for i := range 100_001 {
+		fmt.Fprintf(&wide, "{\"user-%d\":1}\n", i)
+	}
+	set, err := Open([]string{write(t, dir, "wide.ndjson", wide.Bytes())})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer set.Close()
+	for _, workers := range []int{1, 3} {
+		_, _, err := set.Freeze(context.Background(), Options{Workers: workers})
+		if !fault.Is(err, fault.InvalidArgument) || !strings.Contains(fault.Public(err).Message, "wide.ndjson: the lines name more than 100000 columns") {
+			t.Errorf("%d workers: %v", workers, err)
+		}
+	}
+}
+
 func TestSniff(t *testing.T) {
 	dir := t.TempDir()
 	b, raw := frozen(t, []string{write(t, dir, "a.csv", []byte("x\n1\n"))}, Options{})
