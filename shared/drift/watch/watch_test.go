@@ -264,30 +264,32 @@ func TestShortWindows(t *testing.T) {
 	}
 }
 
-// TestDue: windows of every length that a policy may have are looked at for a week, or three of them, and in order.
+// TestDue: windows of every length and lateness that a policy may have are looked at for a week, or three of them, and in order.
 func TestDue(t *testing.T) {
 	now, lengths := date(40).Add(64*time.Minute), 0
 	for minutes := 5; minutes <= 31*1440; minutes += 5 {
-		p := drift.DefaultPolicy()
-		if p.WindowMinutes = minutes; p.Check() != nil {
-			continue
-		}
-		lengths++
-		back := max(7*period.Day, 3*p.Window())
-		windows := due(&p, now)
-		if first := windows[0]; now.Sub(first.End) >= back || now.Sub(first.Start) < back {
-			t.Errorf("%s: the oldest of %d is %s", p.Window(), len(windows), first.ID)
-		}
-		if last := windows[len(windows)-1]; now.Sub(last.End) < 65*time.Minute || now.Sub(last.End.Add(p.Window())) >= 65*time.Minute {
-			t.Errorf("%s: the newest is %s", p.Window(), last.ID)
-		}
-		for i := range windows[1:] {
-			if !windows[i].End.Equal(windows[i+1].Start) {
-				t.Fatalf("%s: %s is followed by %s", p.Window(), windows[i].ID, windows[i+1].ID)
+		for _, lateness := range []int{0, 60, 10080} {
+			p := drift.DefaultPolicy()
+			if p.WindowMinutes, p.LatenessMinutes = minutes, lateness; p.Check() != nil {
+				continue
+			}
+			lengths++
+			back, wait := p.Lateness()+max(7*period.Day, 3*p.Window()), p.Lateness()+5*time.Minute
+			windows := due(&p, now)
+			if first := windows[0]; now.Sub(first.End) >= back || now.Sub(first.Start) < back {
+				t.Errorf("%s: the oldest of %d is %s", p.Window(), len(windows), first.ID)
+			}
+			if last := windows[len(windows)-1]; now.Sub(last.End) < wait || now.Sub(last.End.Add(p.Window())) >= wait {
+				t.Errorf("%s: the newest is %s", p.Window(), last.ID)
+			}
+			for i := range windows[1:] {
+				if !windows[i].End.Equal(windows[i+1].Start) {
+					t.Fatalf("%s: %s is followed by %s", p.Window(), windows[i].ID, windows[i+1].ID)
+				}
 			}
 		}
 	}
-	if lengths != 17+31 {
+	if lengths != 3*(17+31) {
 		t.Errorf("%d lengths", lengths)
 	}
 }

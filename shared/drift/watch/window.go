@@ -15,7 +15,7 @@ const (
 	early = time.Hour
 	// settle is the time that profile has after the last capture.
 	settle = 5 * time.Minute
-	// lookBack is how long after its end a window is looked at again; its late captures supersede.
+	// lookBack is how long after its lateness a window is looked at again; its late captures supersede.
 	lookBack = 7 * period.Day
 )
 
@@ -24,7 +24,7 @@ func profilePrefix(model string) string { return "profiles/" + model + "/" }
 // due are the windows to look at, oldest first: closed, late captures and their
 // profiles had their time, and not longer ago than lookBack.
 func due(p *drift.Policy, now time.Time) []period.Window {
-	return period.Due(p.Window(), p.Lateness()+settle, max(lookBack, 3*p.Window()), now)
+	return period.Due(p.Window(), p.Lateness()+settle, p.Lateness()+max(lookBack, 3*p.Window()), now)
 }
 
 // core are the hours of arrival that a window's captures normally have: [from, to).
