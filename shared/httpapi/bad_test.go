@@ -7,9 +7,13 @@ import (
 	"compress/zlib"
 	"encoding/json"
 	"fmt"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/tidegate/tidegate/shared/schema"
+	"github.com/tidegate/tidegate/shared/tensor"
 )
 
 // sentinel stands for a value of the input, which must not be in any answer or observation.
@@ -92,6 +96,7 @@ func TestBadInput(t *testing.T) {
 		{"shape overflows", inferWide, nil, wideJSON("[9223372036854775807,9223372036854775807]", "[1]"), 400, "inputs[0].shape asks for more elements"},
 		{"negative dimension", inferWide, nil, wideJSON("[-1,30]", "[1]"), 400, "inputs[0].shape has a negative dimension"},
 		{"huge dimension", inferWide, nil, wideJSON("[100000000,30]", "[1]"), 400, "inputs[0].shape asks for more"},
+		{"rows without values", inferFlights, nil, rowsClaimed, 400, `inputs["n0"].shape does not fit [-1 1] in dimension 1`},
 		{"NaN", inferFlights, nil, with(n0, strings.Replace(n0, "1.5", "NaN", 1)), 400, "inputs[0].data[0] is not JSON: NaN"},
 		{"Infinity", inferFlights, nil, with(n0, strings.Replace(n0, "1.5", "-Infinity", 1)), 400, "NaN and Infinity"},
 		{"binary infinity", inferWide, length(strconv.Itoa(len(bin))), bin + strings.Repeat("\x00\x00\x80\x7f", 30), 400, `inputs["x"].data[0] is infinite`},
@@ -143,6 +148,61 @@ func TestBadInput(t *testing.T) {
 			}
 			if tt.status != 200 {
 				checkFailure(t, rec, resp, text)
+			}
+		})
+	}
+}
+
+// rowsClaimed has two billion rows of no values; all inputs but these two may be absent.
+const rowsClaimed = `{"inputs":[{"name":"n0","shape":[2147483647,0],"datatype":"FP32","data":[]},{"name":"c0","shape":[2147483647,0],"datatype":"BYTES","data":[]}]}`
+
+// TestAbsentColumnsAreBounded: what is filled in is in proportion to the body too.
+func TestAbsentColumnsAreBounded(t *testing.T) {
+	s := wide(1)
+	s.Contract.Columns = map[string]schema.Column{}
+	for i := range 200 {
+		name := "o" + strconv.Itoa(i)
+		s.Signature.Inputs = append(s.Signature.Inputs, spec(name, tensor.FP64, -1, 1))
+		s.Contract.Columns[name] = schema.Column{Missing: schema.Accept}
+	}
+	checker, err := schema.Compile(s, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	binary := func(shape string, size int) string {
+		return fmt.Sprintf(`{"inputs":[{"name":"x","shape":%s,"datatype":"FP32","parameters":{"binary_data_size":%d}}]}`, shape, size)
+	}
+	const rows = 30000
+	tests := []struct {
+		name, head, raw string
+		status          int
+		want            string
+	}{
+		{"rows without values", wideJSON("[2147483647,0]", "[]"), "", 400, `inputs["x"].shape does not fit [-1 1] in dimension 1`},
+		{"rows without bytes", binary("[2147483647,0]", 0), "", 400, `inputs["x"].shape does not fit [-1 1] in dimension 1`},
+		{"many rows", wideJSON("[30000,1]", "["+strings.Repeat("0,", rows-1)+"0]"), "", 400, `inputs["o140"] is missing, and has too many values to be filled in; send it, or fewer rows a request`},
+		{"many rows of bytes", binary("[30000,1]", 4*rows), strings.Repeat("\x00", 4*rows), 400, `inputs["o140"] is missing, and has too many values`},
+		{"some rows", binary("[100,1]", 400), strings.Repeat("\x00", 400), 200, `"shape":[100,1]`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			a, fleet, _ := newAPI(t, Options{})
+			v := fleet.models["wide"].version
+			v.Schema, v.Columns = s, checker
+			fleet.models["wide"].version = v
+			var header Header
+			if strings.Contains(tt.head, "binary") {
+				header = Header{"inference-header-content-length": strconv.Itoa(len(tt.head))}
+			}
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			resp, text := call(t, a, "POST", inferWide, header, tt.head+tt.raw)
+			runtime.ReadMemStats(&after)
+			if resp.Status != tt.status || !strings.Contains(unquoted(text), tt.want) {
+				t.Errorf("status %d %s\nwant %d with %q", resp.Status, text, tt.status, tt.want)
+			}
+			if n := after.TotalAlloc - before.TotalAlloc; n > 2<<20 {
+				t.Errorf("%d MB spent", n>>20)
 			}
 		})
 	}

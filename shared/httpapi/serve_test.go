@@ -1,7 +1,9 @@
 package httpapi
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -333,6 +335,30 @@ func TestAdviceHolds(t *testing.T) {
 	}
 	if resp, text := call(t, a, "POST", rowsFlights, nil, body(n)); resp.Status != 200 {
 		t.Errorf("%d rows: status %d %s", n, resp.Status, text)
+	}
+}
+
+// TestIndentedRequests: what json.dumps(…, indent=2) writes is answered as what it writes without.
+func TestIndentedRequests(t *testing.T) {
+	values := "[" + strings.Repeat("0.5,0.25,-0.125,", 10)
+	values = strings.TrimSuffix(values, ",") + "]"
+	for name, request := range map[string][2]string{
+		"tensor":        {inferWide, wideJSON("[1,30]", values)},
+		"nested tensor": {inferWide, wideJSON("[2,30]", "["+values+","+values+"]")},
+		"columns":       {inferFlights, flightsBody(2)},
+		"rows":          {"/v1/models/wide:predict", `{"instances":[` + values + "," + values + `]}`},
+		"row objects":   {"/v1/models/wide:predict", `{"instances":[{"x":` + values + `}]}`},
+		"plain inputs":  {"/v1/models/wide:predict", `{"inputs":[` + values + `]}`},
+	} {
+		a, _, _ := newAPI(t, Options{})
+		compact, want := call(t, a, "POST", request[0], nil, request[1])
+		var indented bytes.Buffer
+		if err := json.Indent(&indented, []byte(request[1]), "", "  "); err != nil {
+			t.Fatal(err)
+		}
+		if resp, got := call(t, a, "POST", request[0], nil, indented.String()); compact.Status != 200 || resp.Status != 200 || got != want {
+			t.Errorf("%s: status %d %s\nwant %d %s", name, resp.Status, got, compact.Status, want)
+		}
 	}
 }
 

@@ -126,8 +126,8 @@ func (c *Checker) Columns() []Place { return c.order }
 
 // Check verifies inputs against signature and contract and returns them in the
 // signature's order. It reorders inputs in place and may append to it: columns
-// that are absent and may be are added with missing values. Errors:
-// InvalidArgument with all faults, at most 100 of them listed.
+// that are absent and may be are added with missing values, up to [SpareElements]
+// more than there are. Errors: InvalidArgument with all faults, at most 100 of them listed.
 func (c *Checker) Check(inputs []tensor.Tensor) ([]tensor.Tensor, error) {
 	return c.check(inputs, false)
 }
@@ -141,7 +141,7 @@ func (c *Checker) CheckRows(inputs []tensor.Tensor) ([]tensor.Tensor, error) {
 func (c *Checker) check(inputs []tensor.Tensor, rows bool) ([]tensor.Tensor, error) {
 	f := faults{rows: rows}
 	inputs = c.arrange(inputs, &f)
-	if f.count > 0 {
+	if f.count > 0 || len(inputs) < len(c.inputs) {
 		// Without all inputs in place the batch cannot be judged, but each input there can.
 		c.values(inputs, &f)
 		return nil, f.err()
@@ -207,49 +207,77 @@ func (c *Checker) strangers(inputs []tensor.Tensor, f *faults) {
 	}
 }
 
-// fill inserts the absent inputs, in ascending order, as missing values.
+// SpareElements is how many missing values absent columns may add to what a
+// request holds: one column must not be multiplied by all others of the model.
+const SpareElements = 4 << 20
+
+// fill inserts the absent inputs, in ascending order, as missing values. It judges
+// all of them before it makes one, and makes none beside a fault.
 func (c *Checker) fill(inputs []tensor.Tensor, absent []int, f *faults) []tensor.Tensor {
-	batch, lost := int64(-1), 0
-	for i := range inputs {
-		if k := c.byName[inputs[i].Name]; c.inputs[k].spec.Batched() && len(inputs[i].Shape) > 0 {
-			batch = inputs[i].Shape[0]
-			break
-		}
-	}
+	batch, room, fit := c.extent(inputs)
 	for _, want := range absent {
 		in := &c.inputs[want]
-		if t, ok := in.missing(batch); ok {
-			inputs = slices.Insert(inputs, want-lost, t)
-			continue
+		rows, width := int64(1), int64(in.spec.Width())
+		if in.spec.Batched() {
+			rows = batch
 		}
-		lost++
-		if f.rows {
-			f.add("instances[]."+in.spec.Name, "is missing")
-		} else {
+		switch {
+		case !in.optional() || width == 0 || rows < 0:
 			f.add(f.input(in), "is missing")
+		case width > room/max(rows, 1):
+			f.add(f.input(in), "is missing, and has too many values to be filled in; send it, or fewer rows a request")
+		default:
+			room -= width * rows
 		}
+	}
+	if f.count > 0 || !fit {
+		return inputs
+	}
+	for _, want := range absent {
+		inputs = slices.Insert(inputs, want, c.inputs[want].missing(batch))
 	}
 	return inputs
 }
 
-// missing is the input filled with missing values for batch rows, if the
-// contract accepts that and the shape is known.
-func (in *input) missing(batch int64) (tensor.Tensor, bool) {
-	t := tensor.Tensor{Name: in.spec.Name, Datatype: in.spec.Datatype, Shape: append([]int64(nil), in.spec.Shape...)}
-	for _, r := range in.rules {
-		if !r.accept {
-			return t, false
+// extent is the number of rows sent, -1 when no input says it, and how many elements
+// may be filled in beside them. Only inputs that all fit the signature say something:
+// a shape that does not may claim any number of rows and hold no element.
+func (c *Checker) extent(inputs []tensor.Tensor) (batch, room int64, fit bool) {
+	batch, room = -1, SpareElements
+	for i := range inputs {
+		in, t := &c.inputs[c.byName[inputs[i].Name]], &inputs[i]
+		if len(t.Shape) != len(in.spec.Shape) || in.misfit(t.Shape) >= 0 {
+			return 0, SpareElements, false
+		}
+		if batch < 0 && in.spec.Batched() {
+			batch = t.Shape[0]
+		}
+		room += int64(t.Len())
+	}
+	return batch, room, true
+}
+
+// optional says whether the contract accepts missing values in the whole input.
+func (in *input) optional() bool {
+	for i := range in.rules {
+		if !in.rules[i].accept {
+			return false
 		}
 	}
+	return true
+}
+
+// missing is the input filled with missing values for batch rows.
+func (in *input) missing(batch int64) tensor.Tensor {
+	t := tensor.Tensor{Name: in.spec.Name, Datatype: in.spec.Datatype, Shape: slices.Clone(in.spec.Shape)}
+	n := in.spec.Width()
 	if in.spec.Batched() {
 		t.Shape[0] = batch
+		n *= int(batch)
 	}
-	n, err := tensor.Elements(t.Shape, math.MaxInt32)
-	if err != nil {
-		return t, false
-	}
-	t.Resize(int(n))
-	return t, Miss(&t)
+	t.Resize(n)
+	Miss(&t)
+	return t
 }
 
 // Miss sets every element of t to the missing value: NaN, or "" marked as
@@ -264,7 +292,7 @@ func Miss(t *tensor.Tensor) bool {
 		fill(t.U16s, 0x7e00)
 	case tensor.Bytes:
 		fill(t.Strings, "")
-		t.Missing = t.Missing[:0]
+		t.Missing = slices.Grow(t.Missing[:0], len(t.Strings))
 		for i := range t.Strings {
 			t.Missing = append(t.Missing, i)
 		}

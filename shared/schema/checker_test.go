@@ -3,6 +3,7 @@ package schema
 import (
 	"fmt"
 	"math"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -92,6 +93,88 @@ func TestCheckFillsAbsentColumns(t *testing.T) {
 	}
 }
 
+// sparse is a model of one input that is needed and n FP16 columns and a text that are not.
+func sparse(shape []int64, n int) *Schema {
+	s := &Schema{V: 1, Task: Unspecified, Contract: Contract{Columns: map[string]Column{"text": {Missing: Accept}}}, Signature: Signature{
+		Inputs:  []Spec{{Name: "x", Datatype: tensor.FP32, Shape: shape}, {Name: "text", Datatype: tensor.Bytes, Shape: []int64{-1}}},
+		Outputs: []Spec{{Name: "y", Datatype: tensor.FP32, Shape: []int64{-1}}}}}
+	for i := range n {
+		name := fmt.Sprint("o", i)
+		s.Signature.Inputs = append(s.Signature.Inputs, Spec{Name: name, Datatype: tensor.FP16, Shape: []int64{-1, 1}})
+		s.Contract.Columns[name] = Column{Missing: Accept}
+	}
+	return s
+}
+
+// spent is how many bytes f allocates.
+func spent(f func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
+}
+
+// TestClaimedRowsAreNotFilledIn: a shape without values may claim any number of rows.
+func TestClaimedRowsAreNotFilledIn(t *testing.T) {
+	for _, tt := range []struct {
+		name        string
+		spec, shape []int64
+		want        string
+	}{
+		{"fixed dimension", []int64{-1, 1}, []int64{math.MaxInt32, 0}, "does not fit [-1 1] in dimension 1"},
+		{"free dimension", []int64{-1, -1}, []int64{math.MaxInt32, 0}, "does not fit [-1 -1] in dimension 1"},
+		{"dimension behind", []int64{-1, 2, 3}, []int64{math.MaxInt32, 2, 0}, "does not fit [-1 2 3] in dimension 2"},
+		{"too many dimensions", []int64{-1, 1}, []int64{math.MaxInt32, 1, 0}, "has 3 dimensions, want 2: [-1 1]"},
+		{"too few dimensions", []int64{-1, 1}, []int64{0}, "has 1 dimensions, want 2: [-1 1]"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := compiled(t, sparse(tt.spec, 3), nil)
+			var err error
+			if n := spent(func() { _, err = c.Check([]tensor.Tensor{f32("x", tt.shape)}) }); n > 1<<20 {
+				t.Errorf("%d MB spent", n>>20)
+			}
+			want := []fault.Violation{{Path: `inputs["x"].shape`, Problem: tt.want}}
+			if diff := cmp.Diff(want, fault.Public(err).Violations); diff != "" || !fault.Is(err, fault.InvalidArgument) {
+				t.Errorf("%v %s", err, diff)
+			}
+		})
+	}
+}
+
+// TestFillingIsBounded: absent columns may add so many values to those sent, and not one more.
+func TestFillingIsBounded(t *testing.T) {
+	const rows = 1 << 16
+	room := SpareElements/rows + 1 // columns that may be absent, one of them the text
+	in := func() []tensor.Tensor { return []tensor.Tensor{f32("x", []int64{rows, 1}, make([]float32, rows)...)} }
+	got, err := compiled(t, sparse([]int64{-1, 1}, room-1), nil).Check(in())
+	if err != nil || len(got) != room+1 || got[room].Len() != rows || len(got[1].Missing) != rows {
+		t.Errorf("%d inputs, %v", len(got), err)
+	}
+	c := compiled(t, sparse([]int64{-1, 1}, room), nil)
+	request := in()
+	if n := spent(func() { _, err = c.Check(request) }); n > 1<<20 {
+		t.Errorf("%d MB spent", n>>20)
+	}
+	expect(t, err, []string{fmt.Sprintf(`inputs["o%d"] is missing, and has too many values to be filled in; send it, or fewer rows`, room-1)})
+	c = compiled(t, sparse([]int64{-1, 1}, 1), nil)
+	_, err = c.Check([]tensor.Tensor{f32("x", []int64{math.MaxInt64, 1})})
+	expect(t, err, []string{`inputs["text"] is missing, and has too many values`, `inputs["o0"] is missing, and has too many values`})
+}
+
+func TestAbsentBesideOtherFaults(t *testing.T) {
+	c := compiled(t, trip(), nil)
+	in := rows2()
+	in[0].Shape = []int64{2}
+	_, err := c.Check(append(in[:1:1], in[4], in[5])) // the shape is wrong, carrier may not be absent, wind and tail may
+	want := []fault.Violation{{Path: `inputs["carrier"]`, Problem: "is missing"}, {Path: `inputs["delay"].shape`, Problem: "has 1 dimensions, want 2: [-1 1]"}}
+	if diff := cmp.Diff(want, fault.Public(err).Violations); diff != "" {
+		t.Error(diff)
+	}
+	_, err = compiled(t, sparse([]int64{-1, 1}, 1), map[string]Column{"x": {Missing: Accept}}).Check(nil)
+	expect(t, err, []string{`inputs["x"] is missing`, `inputs["text"] is missing`}) // for how many rows?
+}
+
 func TestCheckFaults(t *testing.T) {
 	nan, inf := float32(math.NaN()), float32(math.Inf(1))
 	tests := []struct {
@@ -115,6 +198,7 @@ func TestCheckFaults(t *testing.T) {
 			in[5] = f32("m", []int64{2, 3}, 1, 2, 3, 4, 5, 6)
 			return in
 		}, []string{`inputs["m"].shape does not fit [-1 2] in dimension 1`}},
+		{"no width", func(in []tensor.Tensor) []tensor.Tensor { in[5] = f32("m", []int64{2, 0}); return in }, []string{`inputs["m"].shape does not fit [-1 2] in dimension 1`}},
 		{"other batch", func(in []tensor.Tensor) []tensor.Tensor { in[0] = f32("delay", []int64{1, 1}, 1); return in }, []string{`has other rows than inputs["delay"]`}},
 		{"no rows", func(in []tensor.Tensor) []tensor.Tensor {
 			for i := range in {

@@ -29,13 +29,22 @@ func (in *input) typed(t *tensor.Tensor, f *faults) bool {
 		f.add(f.input(in)+".shape", fmt.Sprintf("has %d dimensions, want %d: %v", len(t.Shape), len(in.spec.Shape), in.spec.Shape))
 		return false
 	}
-	for k, want := range in.spec.Shape {
-		if got := t.Shape[k]; (want >= 0 && got != want) || (want < 0 && k > 0 && got == 0) {
-			f.add(f.input(in)+".shape", fmt.Sprintf("does not fit %v in dimension %d", in.spec.Shape, k))
-			return false
-		}
+	if k := in.misfit(t.Shape); k >= 0 {
+		f.add(f.input(in)+".shape", fmt.Sprintf("does not fit %v in dimension %d", in.spec.Shape, k))
+		return false
 	}
 	return true
+}
+
+// misfit is the first dimension of a shape of the right rank that the signature
+// does not have, or -1. Only the batch may be empty.
+func (in *input) misfit(shape []int64) int {
+	for k, want := range in.spec.Shape {
+		if got := shape[k]; (want >= 0 && got != want) || (want < 0 && k > 0 && got == 0) {
+			return k
+		}
+	}
+	return -1
 }
 
 // checkValues applies the rules of the columns to every value.

@@ -317,9 +317,9 @@ func (d *Decoder) string(i int) (string, int, wire.Code) {
 		return wire.String(d.text, i)
 	}
 	var value string
-	sent := 0
+	keys, read := 0, 0
 	next, code := wire.Members(d.text, i, func(key string, i int) (int, wire.Code) {
-		sent++
+		keys++
 		text, next, code := wire.String(d.text, i)
 		if code != wire.OK || key != "b64" {
 			return wire.Skip(d.text, i, 4)
@@ -327,11 +327,11 @@ func (d *Decoder) string(i int) (string, int, wire.Code) {
 		raw, err := base64.StdEncoding.DecodeString(text)
 		if err == nil {
 			value = string(raw)
-			sent += 2
+			read++
 		}
 		return next, wire.OK
 	})
-	if code == wire.OK && sent != 3 { // exactly one key, b64, that decodes
+	if code == wire.OK && (keys != 1 || read != 1) { // exactly one key, b64, that decodes
 		code = wire.WrongKind
 	}
 	return value, next, code

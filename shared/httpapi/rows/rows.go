@@ -35,10 +35,6 @@ type Request struct {
 	Columnar bool // sent as "inputs": the answer is "outputs"
 }
 
-// spareCells is how many values absent columns may add to what the body holds:
-// a body of empty rows must not grow into gigabytes of missing values.
-const spareCells = 4 << 20
-
 // Decoder decodes requests and keeps its memory from one to the next. It is not
 // safe for concurrent use. What Decode returned is valid until the next Decode.
 type Decoder struct {
@@ -179,7 +175,7 @@ func (d *Decoder) reserve(n int) wire.Code {
 		extend(t, n*d.widths[i])
 	}
 	d.req.Rows = n
-	if d.cells > len(d.text)+spareCells {
+	if d.cells > len(d.text)+schema.SpareElements { // a body of empty rows must not grow into gigabytes
 		d.fault("the request", "has too many values; send fewer rows a request")
 		return wire.Stop
 	}

@@ -113,6 +113,39 @@ func others(want []tensor.Tensor) []string {
 	return names
 }
 
+// TestSpaceBetweenValues: rows read the same, however a client lays them out.
+func TestSpaceBetweenValues(t *testing.T) {
+	floats, integers := "[[0.5,0.25,-0.75],[1,2.5e-3,-3.125]]", "[[1,2,3],[4,5,6]]"
+	for datatype, values := range map[tensor.Datatype]string{tensor.FP16: floats, tensor.FP32: floats, tensor.FP64: floats,
+		tensor.Int8: integers, tensor.Int16: integers, tensor.Int32: integers, tensor.Int64: integers,
+		tensor.Uint8: integers, tensor.Uint16: integers, tensor.Uint32: integers, tensor.Uint64: integers,
+		tensor.Bool: "[[true,false,true],[false,false,true]]", tensor.Bytes: `[["a","",null],[" ","b","c"]]`} {
+		for name, c := range map[string]*schema.Checker{"wide": compile(t, spec("x", datatype, -1, 2, 3)), "columns": compile(t, spec("x", datatype, -1, 3), spec("y", datatype, -1, 3))} {
+			row := values
+			if name == "columns" {
+				row = strings.Replace(values[1:len(values)-1], ",[", `,"y":[`, 1)
+			}
+			compact := `{"instances":[{"x":` + row + `},{"x":` + row + `}]}`
+			want := decoded(t, c, compact)
+			for _, gap := range []string{" ", "  ", "\n", "\t", "\r\n", "\n    ", " \r\n\t "} {
+				text := strings.NewReplacer("[", "["+gap, "]", gap+"]", ",", ","+gap, ":", gap+":"+gap, "{", "{"+gap, "}", gap+"}").Replace(compact)
+				if diff := cmp.Diff(want, decoded(t, c, text), cmpopts.EquateNaNs()); diff != "" {
+					t.Errorf("%s of %s with %q between: %s", name, datatype, gap, diff)
+				}
+			}
+		}
+	}
+}
+
+func decoded(t *testing.T, c *schema.Checker, body string) []tensor.Tensor {
+	t.Helper()
+	req, err := new(Decoder).Decode([]byte(body), c)
+	if err != nil {
+		t.Fatalf("%v in %q", err, body)
+	}
+	return req.Inputs
+}
+
 func TestDecodeFaults(t *testing.T) {
 	tests := []struct{ name, body, want string }{
 		{"empty", "", "no body"},
@@ -148,6 +181,13 @@ func TestDecodeFaults(t *testing.T) {
 		{"column of another kind", `{"inputs":{"a":5}}`, "inputs.a is not an array of rows"},
 		{"bad base64", `{"instances":[{"a":1,"b":{"b64":"%%"},"n":1}]}`, "instances[0].b is not a string"},
 		{"base64 and more", `{"instances":[{"a":1,"b":{"b64":"AA==","c":1},"n":1}]}`, "instances[0].b is not a string"},
+		{"object of three keys", `{"instances":[{"a":1,"b":{"x":1,"y":2,"z":3},"n":1}]}`, "instances[0].b is not a string"},
+		{"bad base64 and two more", `{"instances":[{"a":1,"b":{"b64":"%%","x":1,"y":2},"n":1}]}`, "instances[0].b is not a string"},
+		{"base64 twice", `{"instances":[{"a":1,"b":{"b64":"AA==","b64":"AA=="},"n":1}]}`, "instances[0].b is not a string"},
+		{"bad base64 before good", `{"instances":[{"a":1,"b":{"b64":"%%","b64":"AA=="},"n":1}]}`, "instances[0].b is not a string"},
+		{"base64 of another kind", `{"instances":[{"a":1,"b":{"b64":1},"n":1}]}`, "instances[0].b is not a string"},
+		{"empty object", `{"instances":[{"a":1,"b":{},"n":1}]}`, "instances[0].b is not a string"},
+		{"object of three keys in columns", `{"inputs":{"a":[1],"b":[{"x":1,"y":2,"z":3}],"n":[1]}}`, "inputs.b[0] is not a string"},
 		{"trailing data", `{"instances":[{"a":1,"b":"x","n":1}]} x`, "not valid JSON"},
 		{"deep", `{"instances":[{"a":` + strings.Repeat("[", 100000), "nested deeper"},
 		{"deep unknown", `{"x":` + strings.Repeat("[", 100000), "nested deeper"},

@@ -88,7 +88,8 @@ func short(b []byte, i int) (mant uint64, scale int, neg bool, end int) {
 const longestShort = len("-0.") + 16
 
 // float32s reads numbers as short knows them, each with a comma behind it, and stops
-// before the first other one. It is Float32 without a call and a copy a number.
+// at the first other one, behind white space. It is Float32 without a call and a copy
+// a number.
 func float32s(b []byte, i int, dst []float32) (next, n int) {
 	for n < len(dst) {
 		mant, scale, neg, end := short(b, i)
@@ -101,8 +102,8 @@ func float32s(b []byte, i int, dst []float32) (next, n int) {
 		}
 		dst[n] = v
 		n++
-		if i = end + 1; i < len(b) && b[i] == ' ' {
-			i++
+		if i = end + 1; i < len(b) && b[i] <= ' ' {
+			i = Space(b, i)
 		}
 	}
 	return i, n

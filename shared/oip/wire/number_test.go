@@ -67,21 +67,37 @@ func TestFloatsEqualStrconv(t *testing.T) {
 }
 
 func BenchmarkFloat32Array(b *testing.B) {
-	benchmarkFloats(b, 32, func(text []byte, dst []float32) Code {
+	benchmarkFloats(b, ",", 32, func(text []byte, dst []float32) Code {
+		_, _, code := Array(text, 0, []int64{int64(len(dst))}, dst, Float32, nil)
+		return code
+	})
+}
+
+// BenchmarkFloat32ArraySpaced is what json.dumps writes.
+func BenchmarkFloat32ArraySpaced(b *testing.B) {
+	benchmarkFloats(b, ", ", 32, func(text []byte, dst []float32) Code {
+		_, _, code := Array(text, 0, []int64{int64(len(dst))}, dst, Float32, nil)
+		return code
+	})
+}
+
+// BenchmarkFloat32ArrayIndented is what json.dumps(…, indent=2) writes.
+func BenchmarkFloat32ArrayIndented(b *testing.B) {
+	benchmarkFloats(b, ",\n        ", 32, func(text []byte, dst []float32) Code {
 		_, _, code := Array(text, 0, []int64{int64(len(dst))}, dst, Float32, nil)
 		return code
 	})
 }
 
 func BenchmarkFloat64Array(b *testing.B) {
-	benchmarkFloats(b, 64, func(text []byte, dst []float64) Code {
+	benchmarkFloats(b, ",", 64, func(text []byte, dst []float64) Code {
 		_, _, code := Array(text, 0, []int64{int64(len(dst))}, dst, Float64, nil)
 		return code
 	})
 }
 
 func BenchmarkFloat32ArrayOfFloat64Digits(b *testing.B) {
-	benchmarkFloats(b, 64, func(text []byte, dst []float32) Code {
+	benchmarkFloats(b, ",", 64, func(text []byte, dst []float32) Code {
 		_, _, code := Array(text, 0, []int64{int64(len(dst))}, dst, Float32, nil)
 		return code
 	})
@@ -89,7 +105,7 @@ func BenchmarkFloat32ArrayOfFloat64Digits(b *testing.B) {
 
 // BenchmarkEncodingJSON is the yardstick of the benchmarks above.
 func BenchmarkEncodingJSON(b *testing.B) {
-	benchmarkFloats(b, 32, func(text []byte, dst []float32) Code {
+	benchmarkFloats(b, ",", 32, func(text []byte, dst []float32) Code {
 		if err := json.Unmarshal(text, &dst); err != nil {
 			return Syntax
 		}
@@ -97,13 +113,13 @@ func BenchmarkEncodingJSON(b *testing.B) {
 	})
 }
 
-func benchmarkFloats[T any](b *testing.B, size int, read func([]byte, []T) Code) {
+func benchmarkFloats[T any](b *testing.B, comma string, size int, read func([]byte, []T) Code) {
 	r := rand.New(rand.NewPCG(3, 4))
 	text := []byte{'['}
 	const n = 30000
 	for i := 0; i < n; i++ {
 		if i > 0 {
-			text = append(text, ',')
+			text = append(text, comma...)
 		}
 		v := r.NormFloat64()
 		if size == 32 {

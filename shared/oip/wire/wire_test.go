@@ -1,9 +1,14 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
+	"io"
 	"math"
+	"math/rand/v2"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -189,6 +194,45 @@ func TestArray(t *testing.T) {
 	}
 }
 
+// TestArraySpace puts white space around every token: the values are those of encoding/json.
+func TestArraySpace(t *testing.T) {
+	floats := []string{"0.5", "0.25", "-0.75", "1", "2.5e-3", "-3.125", "9.5", "0.1", "0.2", "0.3"}
+	integers := []string{"1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12"}
+	for _, gap := range []string{"", " ", "  ", "\n", "\t", "\r\n", "\n    ", "\n\n", " \r\n\t "} {
+		arraySpace(t, gap, floats, Float32)
+		arraySpace(t, gap, floats, Float64)
+		arraySpace(t, gap, integers, Int[int64])
+		arraySpace(t, gap, integers, Int[int32])
+		arraySpace(t, gap, integers, Int[int16])
+		arraySpace(t, gap, integers, Int[int8])
+		arraySpace(t, gap, integers, Uint[uint64])
+		arraySpace(t, gap, integers, Uint[uint32])
+		arraySpace(t, gap, integers, Uint[uint16])
+		arraySpace(t, gap, integers, Uint[uint8])
+		arraySpace(t, gap, []string{"true", "false", "false", "true"}, Bool)
+		arraySpace(t, gap, []string{`"a"`, `""`, `" "`, `"\n"`}, String)
+	}
+}
+
+func arraySpace[T comparable](t *testing.T, gap string, values []string, elem Elem[T]) {
+	t.Helper()
+	var want []T
+	if err := json.Unmarshal([]byte("["+strings.Join(values, ",")+"]"), &want); err != nil {
+		t.Fatal(err)
+	}
+	half := len(values) / 2
+	for _, comma := range []string{"," + gap, gap + "," + gap} {
+		row := func(values []string) string { return "[" + gap + strings.Join(values, comma) + gap + "]" }
+		for _, text := range []string{row(values), row([]string{row(values[:half]), row(values[half:])})} {
+			got := make([]T, len(want))
+			next, bad, code := Array([]byte(text+" "), 0, []int64{2, int64(half)}, got, elem, nil)
+			if code != OK || next != len(text) || !slices.Equal(got, want) {
+				t.Errorf("%q as %T: %v, end %d, code %d at %d", text, got, got, next, code, bad)
+			}
+		}
+	}
+}
+
 func TestArrayMarksMissing(t *testing.T) {
 	dst := []string{"x", "x", "x"}
 	var missing []int
@@ -261,7 +305,7 @@ func TestCodesHaveProblems(t *testing.T) {
 
 // FuzzValue holds every reader against encoding/json and strconv.
 func FuzzValue(f *testing.F) {
-	for _, s := range []string{`{"a":[1,2.5e-3,"x\u00e9",null,true]}`, `"\ud83d\udeeb"`, `-0.000123`, `[[1,2],[3,4]]`, `1e400`, "\"\xff\"", `123456789012345678901234567890`,
+	for _, s := range []string{"[0.5,\n 0.25,\n -0.75,\n 1.5]", `[[0.5,0.25],[0.125,0.1]]`, `{"a":[1,2.5e-3,"x\u00e9",null,true]}`, `"\ud83d\udeeb"`, `-0.000123`, `[[1,2],[3,4]]`, `1e400`, "\"\xff\"", `123456789012345678901234567890`,
 		`0.30000000000000004`, `16777217`, `[1,NaN]`, `{"a":1,"a":2}`} {
 		f.Add([]byte(s))
 	}
@@ -301,43 +345,97 @@ func FuzzValue(f *testing.F) {
 			}
 		}
 		for _, shape := range [][]int64{{4}, {2, 2}, {0}, {2, 0}} {
-			fuzzArray(t, b, i, shape)
+			code := fuzzArray(t, b, i, shape)
+			if json.Valid(b) {
+				spaced := respaced(b)
+				if got := fuzzArray(t, spaced, Space(spaced, 0), shape); got != code {
+					t.Fatalf("Array of %v: code %d, with other white space code %d: %q", shape, code, got, spaced)
+				}
+			}
 		}
 	})
 }
 
-func fuzzArray(t *testing.T, b []byte, i int, shape []int64) {
+// respaced is the JSON text b with more white space between its tokens.
+func respaced(b []byte) []byte {
+	r := rand.New(rand.NewPCG(uint64(len(b)), uint64(b[len(b)/2])))
+	var out []byte
+	space := func() {
+		for range r.IntN(4) {
+			out = append(out, " \n\r\t"[r.IntN(4)])
+		}
+	}
+	for i := 0; i < len(b); {
+		if b[i] == '"' {
+			next, _ := skipString(b, i)
+			out, i = append(out, b[i:next]...), next
+			continue
+		}
+		between := strings.IndexByte("[]{},:", b[i]) >= 0
+		if between {
+			space()
+		}
+		out = append(out, b[i])
+		if i++; between {
+			space()
+		}
+	}
+	return out
+}
+
+// fuzzArray reads floats of both sizes and holds them against encoding/json and strconv.
+func fuzzArray(t *testing.T, b []byte, i int, shape []int64) Code {
 	n := int64(1)
 	for _, d := range shape {
 		n *= d
 	}
-	dst := make([]float64, n)
+	dst, narrow := make([]float64, n), make([]float32, n)
 	next, _, code := Array(b, i, shape, dst, Float64, nil)
+	if _, _, code32 := Array(b, i, shape, narrow, Float32, nil); code32 != code && code32 != Range {
+		t.Fatalf("Array of %v: code %d for FP32, %d for FP64: %q", shape, code32, code, b)
+	} else if code32 == Range {
+		narrow = nil
+	}
 	if code != OK {
-		return
+		return code
 	}
-	var want any
-	if err := json.Unmarshal(b[i:next], &want); err != nil {
-		t.Fatalf("Array accepts what encoding/json does not: %v", err)
-	}
-	var flat []any
-	var walk func(any)
-	walk = func(v any) {
-		if list, ok := v.([]any); ok {
-			for _, e := range list {
-				walk(e)
-			}
-			return
-		}
-		flat = append(flat, v)
-	}
-	walk(want)
+	flat := numbers(t, b[i:next])
 	if int64(len(flat)) != n {
 		t.Fatalf("Array of %v holds %d values", shape, len(flat))
 	}
 	for k, v := range flat {
-		if (v == nil) != (dst[k] != dst[k]) || (v != nil && v.(float64) != dst[k]) {
+		want, _ := strconv.ParseFloat(v, 64) // null, which is no number, is 0 here
+		if (v == "null") != (dst[k] != dst[k]) || (v != "null" && want != dst[k]) {
 			t.Fatalf("element %d is %v, encoding/json %v", k, dst[k], v)
+		}
+		if narrow == nil {
+			continue
+		}
+		want, _ = strconv.ParseFloat(v, 32)
+		if (v == "null") != (narrow[k] != narrow[k]) || (v != "null" && float32(want) != narrow[k]) {
+			t.Fatalf("element %d is %v as FP32, encoding/json %v", k, narrow[k], v)
+		}
+	}
+	return code
+}
+
+// numbers lists the numbers and nulls of nested arrays, as encoding/json reads them.
+func numbers(t *testing.T, text []byte) []string {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	var flat []string
+	for {
+		switch v, err := d.Token(); {
+		case errors.Is(err, io.EOF):
+			return flat
+		case err != nil:
+			t.Fatalf("Array accepts what encoding/json does not: %v", err)
+		case v == nil:
+			flat = append(flat, "null")
+		default:
+			if number, ok := v.(json.Number); ok {
+				flat = append(flat, number.String())
+			}
 		}
 	}
 }

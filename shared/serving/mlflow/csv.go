@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/tidegate/tidegate/shared/fault"
+	"github.com/tidegate/tidegate/shared/oip"
 	"github.com/tidegate/tidegate/shared/oip/wire"
 )
 
@@ -18,7 +20,8 @@ import (
 // columns, in memory of dst and of at most limit bytes. header says whether the
 // first line names the columns: "present", "absent", or "" for "it does if each of
 // its fields is the name of a column". Without names, fields are in the order of
-// the model's columns. An empty field is a missing value, except that a quoted one
+// the model's columns, Width of each. A name stands for one field, so that wide
+// columns have none. An empty field is a missing value, except that a quoted one
 // cannot be told apart: text columns take both as missing.
 //
 // Errors: InvalidArgument, PayloadTooLarge.
@@ -40,7 +43,9 @@ func FromCSV(body []byte, columns []Column, header string, limit int, dst []byte
 	named := header == "present" || header == "" && allNames(record, columns)
 	t := &table{columns: columns}
 	if named {
-		t.arranger, err = arrange("header", append([]string(nil), record...), columns, limit, dst)
+		if err = scalars(record, columns); err == nil {
+			t.arranger, err = arrange("header", append([]string(nil), record...), columns, limit, dst)
+		}
 	} else {
 		t.arranger = inOrder(columns, limit, dst)
 	}
@@ -85,7 +90,7 @@ func (t *table) add(record []string, n int) error {
 	}
 	return t.row(n, func(dst []byte, column, at int) []byte {
 		c := &t.columns[column]
-		if c.Width == 1 || at+c.Width > len(record) {
+		if c.Width == 1 {
 			return appendField(dst, record[at], c.Kind)
 		}
 		for i, f := range record[at : at+c.Width] {
@@ -94,6 +99,22 @@ func (t *table) add(record []string, n int) error {
 		}
 		return append(dst, ']')
 	})
+}
+
+// scalars checks that no field of a header names a wide column.
+func scalars(header []string, columns []Column) error {
+	var bad []fault.Violation
+	for i, name := range header {
+		k := slices.IndexFunc(columns, func(c Column) bool { return c.Name == name })
+		if k >= 0 && columns[k].Width > 1 && len(bad) < oip.MaxViolations {
+			bad = append(bad, fault.Violation{Path: fmt.Sprintf("header[%d]", i), Problem: fmt.Sprintf("names input %q, which takes %d values a row and not one field; "+
+				"send dataframe_split with an array for it, or all fields in the order of the model with text/csv;header=absent", columns[k].Name, columns[k].Width)})
+		}
+	}
+	if len(bad) > 0 {
+		return fault.Invalid(bad...)
+	}
+	return nil
 }
 
 func allNames(record []string, columns []Column) bool {

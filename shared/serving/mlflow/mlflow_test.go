@@ -10,6 +10,8 @@ import (
 
 var columns = []Column{{Name: "n", Width: 1}, {Name: "i", Width: 1, Kind: Integer}, {Name: "t", Width: 1, Kind: Text}, {Name: "b", Width: 1, Kind: Bool}}
 
+var mixed = []Column{{Name: "x", Width: 3}, {Name: "a", Width: 1}, {Name: "b", Width: 1}}
+
 var wide = []Column{{Name: "x", Width: 3}}
 
 func TestLook(t *testing.T) {
@@ -89,6 +91,12 @@ func TestFromCSV(t *testing.T) {
 		{"a header that says so", "n\n1\n", "present", columns, `{"instances":[[1,null,null,null]]}`, ""},
 		{"names as data", "n,1,t,true\n", "absent", columns, `{"instances":[["n",1,"t",true]]}`, ""},
 		{"wide", "1,2,3\n4,5,6\n", "", wide, `{"instances":[[1,2,3],[4,5,6]]}`, ""},
+		{"wide among others", "1,2,3,4,5\n", "", mixed, `{"instances":[[[1,2,3],4,5]]}`, ""},
+		{"wide among others, without it", "b,a\n5,4\n", "", mixed, `{"instances":[[null,4,5]]}`, ""},
+		{"wide by name", "x,a,b\n1,2,3\n", "", mixed, `header[0] names input "x", which takes 3 values a row`, fault.InvalidArgument},
+		{"wide by name at the end", "a,b,x\n1,2,3\n", "present", mixed, `header[2] names input "x"`, fault.InvalidArgument},
+		{"wide by name for each field", "x,x,x\n1,2,3\n", "", wide, `header[0] names input "x"`, fault.InvalidArgument},
+		{"wide by name alone", "x\n1\n", "", wide, `header[0] names input "x"`, fault.InvalidArgument},
 		{"header only", "n\n", "", columns, `{"instances":[]}`, ""},
 		{"empty", "", "", columns, "no line", fault.InvalidArgument},
 		{"ragged", "n,t\n1,a\n2\n", "", columns, "row[1]", fault.InvalidArgument},
@@ -127,11 +135,11 @@ func FuzzLook(f *testing.F) {
 }
 
 func FuzzFromCSV(f *testing.F) {
-	for _, seed := range []string{"n,i,t,b\n1,2,a,true\n", "1,2,a,1\n", "n\n\n", "\"", "1,2\n3\n", "\xef\xbb\xbfn\n-.5e-3\n"} {
+	for _, seed := range []string{"n,i,t,b\n1,2,a,true\n", "1,2,a,1\n", "n\n\n", "\"", "1,2\n3\n", "\xef\xbb\xbfn\n-.5e-3\n", "x,a,b\n1,2,3\n", "1,2,3,4,5\n"} {
 		f.Add([]byte(seed), "")
 	}
 	f.Fuzz(func(t *testing.T, body []byte, header string) {
-		for _, c := range [][]Column{columns, wide} {
+		for _, c := range [][]Column{columns, wide, mixed} {
 			out, err := FromCSV(body, c, header, 1<<16, nil)
 			if err != nil {
 				if k := fault.KindOf(err); k != fault.InvalidArgument && k != fault.PayloadTooLarge {
