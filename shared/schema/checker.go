@@ -276,13 +276,13 @@ func (in *input) missing(batch int64) tensor.Tensor {
 		n *= int(batch)
 	}
 	t.Resize(n)
-	Miss(&t)
+	miss(&t)
 	return t
 }
 
-// Miss sets every element of t to the missing value: NaN, or "" marked as
-// missing. It is false for datatypes that have none.
-func Miss(t *tensor.Tensor) bool {
+// miss sets every element of t to the missing value: NaN, or "" marked as missing.
+// Other datatypes have none, and their columns do not accept it ([Schema.Validate]).
+func miss(t *tensor.Tensor) {
 	switch t.Datatype {
 	case tensor.FP32:
 		fill(t.FP32s, float32(math.NaN()))
@@ -296,10 +296,7 @@ func Miss(t *tensor.Tensor) bool {
 		for i := range t.Strings {
 			t.Missing = append(t.Missing, i)
 		}
-	default:
-		return false
 	}
-	return true
 }
 
 func fill[T any](s []T, v T) {
