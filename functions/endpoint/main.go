@@ -95,7 +95,7 @@ func build(ctx context.Context, log *slog.Logger, getenv func(string) string, pr
 	}
 	return &serving.Server{
 		Log: log, HTTP: web, GRPC: calls, RPC: wire, Handler: serving.Routes(metrics, front), Gate: gate, Deadline: cfg.Deadline, Drain: cfg.Drain,
-		Load: load(fleet, models), FollowEvery: followEvery, Follow: follow(gate, models, flush, log),
+		Load: load(fleet, models), FollowEvery: followEvery, Follow: follow(gate, models, flush, cfg.Drain/2, log),
 		Finish: []func(context.Context) error{front.Wait, service.Wait, predictor.Drain, flush, told.flush},
 	}, nil
 }

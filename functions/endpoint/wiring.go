@@ -16,6 +16,7 @@ import (
 	"github.com/tidegate/tidegate/shared/httpapi"
 	"github.com/tidegate/tidegate/shared/inference"
 	"github.com/tidegate/tidegate/shared/inference/onnx"
+	"github.com/tidegate/tidegate/shared/pause"
 	"github.com/tidegate/tidegate/shared/serving"
 	"github.com/tidegate/tidegate/shared/serving/exposition"
 	"github.com/tidegate/tidegate/shared/telemetry"
@@ -26,8 +27,10 @@ import (
 // request would (PROTOCOLS §3).
 const followEvery = 2500 * time.Millisecond
 
-// follow looks at the states of models, and sends captures that wait.
-func follow(gate *serving.Gate, models []string, flush func(context.Context) error, log *slog.Logger) func(context.Context) {
+// follow looks at the states of models, and sends captures that wait. Once the server
+// is told to end they wait for its end, which comes after the last request; those that
+// are being sent have grace to arrive, less than the drain, which goes on after them.
+func follow(gate *serving.Gate, models []string, flush func(context.Context) error, grace time.Duration, log *slog.Logger) func(context.Context) {
 	return func(ctx context.Context) {
 		for _, m := range models {
 			if _, err := gate.Status(ctx, m); err != nil && ctx.Err() == nil {
@@ -35,10 +38,25 @@ func follow(gate *serving.Gate, models []string, flush func(context.Context) err
 			}
 		}
 		gate.AfterRequest(ctx)
-		if err := flush(ctx); err != nil {
+		if ctx.Err() != nil {
+			return
+		}
+		sending, cancel := outlasting(ctx, grace)
+		defer cancel()
+		if err := flush(sending); err != nil {
 			log.Error("captures lost", "error", err.Error())
 		}
 	}
+}
+
+// outlasting is a context that ends grace after ctx.
+func outlasting(ctx context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		defer cancel()
+		_ = pause.For(longer, grace)
+	})
+	return longer, func() { stop(); cancel() }
 }
 
 // tune sets the Go runtime for what this process does, unless GOGC and GOMAXPROCS

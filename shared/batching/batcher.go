@@ -2,6 +2,7 @@ package batching
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -48,7 +49,7 @@ func newBatcher(sig *schema.Signature, set Settings, now func() time.Time) *batc
 }
 
 // run answers one request; see inference.Session.Run. It returns soon after ctx
-// ends, and does not touch inputs after it has returned.
+// ends, and does not touch inputs and want after it has returned.
 //
 // Errors besides those of the session: ResourceExhausted, the queue is full;
 // DeadlineExceeded, the request cannot end by its deadline; Unavailable, the
@@ -74,7 +75,8 @@ func (b *batcher) run(ctx context.Context, h holder, inputs []tensor.Tensor, wan
 		b.mu.Unlock()
 		return b.inline(ctx, h, inputs, want, rows)
 	}
-	t := &ticket{ctx: ctx, held: h, inputs: inputs, want: want, rows: rows, mixes: mixes && !b.apart, priority: p, at: now, done: make(chan struct{})}
+	// A batch asks for the outputs of its first caller, who may have left and use its memory again.
+	t := &ticket{ctx: ctx, held: h, inputs: inputs, want: slices.Clone(want), rows: rows, mixes: mixes && !b.apart, priority: p, at: now, done: make(chan struct{})}
 	h.hold()
 	b.queue.push(t)
 	if b.running < b.set.Instances {

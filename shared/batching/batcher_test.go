@@ -188,6 +188,46 @@ func TestLateRequestsAreRefusedEarly(t *testing.T) {
 	})
 }
 
+func TestAHugeRequestDoesNotMakeOneRowLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &lender{model: &model{cost: func(rows int) time.Duration { return time.Duration(rows) * time.Microsecond }}}
+		b := drained(t, Settings{MaxWait: -1})
+		const huge = maxMaxBatch + 1
+		var wg sync.WaitGroup
+		for id := 1; id <= 2; id++ { // in the caller's goroutine, and out of the queue
+			wg.Go(func() {
+				if err := call(t, t.Context(), b, m, newRequest(id, huge, 1)); err != nil {
+					t.Error(err)
+				}
+			})
+			synctest.Wait()
+		}
+		b.mu.Lock()
+		waiting := b.queue.rows
+		b.mu.Unlock()
+		wg.Wait()
+		synctest.Wait()
+		if s := b.snapshot(); waiting != huge || s.Rows != 2*huge || s.BatchRows[len(RowBounds)] != 2 {
+			t.Errorf("%d rows waited and runs were %+v; want %d rows each", waiting, s, huge)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		defer cancel()
+		if err := call(t, ctx, b, m, newRequest(3, 1, 1)); err != nil {
+			t.Errorf("10 ms for a run of 1 µs: %v", err)
+		}
+	})
+}
+
+func TestASizeTellsNothingOfSmallerOnes(t *testing.T) {
+	for _, rows := range []int{2, 128, maxMaxBatch, 32 << 20} {
+		var c cost
+		c.observe(rows, time.Minute)
+		if smaller, same := c.expect(rows/2), c.expect(rows); smaller != 0 || same != time.Minute {
+			t.Errorf("after a minute for %d rows %v are expected of half as many, %v of as many", rows, smaller, same)
+		}
+	}
+}
+
 func TestWhoWaitedTooLongIsNotRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := steady()

@@ -8,11 +8,14 @@ import (
 // cost is what runs have taken, by the number of rows in powers of two. It says
 // how long a run is expected to take at least, and nothing while there is no evidence.
 type cost struct {
-	took [18]time.Duration // by bucket; 0 = unknown
+	took [buckets]time.Duration // by bucket; 0 = unknown
 }
 
+// buckets are enough for more rows than a body can have.
+const buckets = 32
+
 // bucket of 1, 2, 3-4, 5-8, … rows.
-func bucket(rows int) int { return min(bits.Len(uint(max(rows, 1)-1)), 17) }
+func bucket(rows int) int { return min(bits.Len(uint(max(rows, 1)-1)), buckets-1) }
 
 // observe takes a run into account: a moving mean with a memory of about eight runs.
 func (c *cost) observe(rows int, d time.Duration) {

@@ -1,12 +1,16 @@
 package batching
 
 import (
+	"context"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/tidegate/tidegate/shared/fault"
+	"github.com/tidegate/tidegate/shared/tensor"
 )
 
 // together runs the requests so that all but the first share a batch.
@@ -137,6 +141,63 @@ func TestOtherOutputsAreAnotherBatch(t *testing.T) {
 			t.Errorf("runs of %v rows", got)
 		}
 	})
+}
+
+// choosy gives only the outputs that are asked for, as sessions do.
+type choosy struct{ *lender }
+
+func (c choosy) Run(ctx context.Context, inputs []tensor.Tensor, want []string) ([]tensor.Tensor, func(), error) {
+	outputs, release, err := c.lender.Run(ctx, inputs, want)
+	return slices.DeleteFunc(outputs, func(o tensor.Tensor) bool { return want != nil && !slices.Contains(want, o.Name) }), release, err
+}
+
+// TestWhoLeavesTakesItsOutputsAlong is a caller that is gone when the batch, after
+// a run that failed, asks for outputs once more: its memory is another request's by then.
+func TestWhoLeavesTakesItsOutputsAlong(t *testing.T) {
+	for _, all := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			m := choosy{&lender{model: &model{cost: func(int) time.Duration { return 80 * time.Millisecond }}}}
+			b := drained(t, Settings{MaxWait: -1})
+			var wg sync.WaitGroup
+			requests := several(5)
+			requests[4].inputs[0].FP32s[0] = poison
+			for i, r := range requests { // the first runs alone, the others together from 80 ms to 160 ms
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				want, names := []string{"sum"}, []string{"sum"}
+				if all {
+					want, names = nil, []string{"sum", "text"}
+				}
+				wg.Go(func() {
+					outputs, release, err := b.run(ctx, m, r.inputs, want)
+					if i == 1 && !all { // it is recycled
+						want[0] = "text"
+					}
+					if err != nil {
+						if i != 1 && i != 4 {
+							t.Errorf("request %d: %v", i, err)
+						}
+						return
+					}
+					defer release()
+					var got []string
+					for _, o := range outputs {
+						got = append(got, o.Name)
+					}
+					if !slices.Equal(got, names) {
+						t.Errorf("request %d asked for %v and got %v", i, names, got)
+					}
+				})
+				if i == 1 {
+					time.AfterFunc(100*time.Millisecond, cancel)
+				}
+				synctest.Wait()
+			}
+			wg.Wait()
+			synctest.Wait()
+			m.nothingHeld(t)
+		})
+	}
 }
 
 func TestASharedInputIsNotBatched(t *testing.T) {

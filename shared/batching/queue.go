@@ -12,8 +12,8 @@ import (
 type ticket struct {
 	ctx      context.Context
 	held     holder
-	inputs   []tensor.Tensor // the caller's
-	want     []string
+	inputs   []tensor.Tensor // the caller's, while it is there
+	want     []string        // a copy
 	rows     int
 	mixes    bool // may share a batch
 	priority Priority

@@ -15,14 +15,24 @@ func rowsOf(inputs []tensor.Tensor) (rows int, ok bool) {
 	for i := range inputs {
 		shape := inputs[i].Shape
 		if len(shape) == 0 || shape[0] < 1 || shape[0] > maxMaxBatch || i > 0 && int(shape[0]) != rows {
-			return 1, false
+			return most(inputs), false
 		}
 		rows = int(shape[0])
 		if inputs[i].Len() != elements(&inputs[i], rows) {
-			return 1, false
+			return most(inputs), false
 		}
 	}
 	return rows, len(inputs) > 0
+}
+
+// most is the rows of the input that has the most of them: a run of its own is timed
+// by that. A tensor has no more rows than elements, whatever its shape says.
+func most(inputs []tensor.Tensor) int {
+	rows := int64(1)
+	for i := range inputs {
+		rows = max(rows, min(inputs[i].Rows(), int64(inputs[i].Len())))
+	}
+	return int(rows)
 }
 
 // batchable says whether the signature has the batch in the first dimension of

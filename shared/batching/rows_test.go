@@ -84,6 +84,31 @@ func TestGatherAndScatterOfEveryDatatype(t *testing.T) {
 	}
 }
 
+// TestRowsThatCannotBeMixedAreCounted: a run of them is timed as what it is.
+func TestRowsThatCannotBeMixedAreCounted(t *testing.T) {
+	of := func(elements int, shape ...int64) tensor.Tensor {
+		return tensor.Tensor{Datatype: tensor.Bool, Shape: shape, Bools: make([]bool, elements)}
+	}
+	for name, tt := range map[string]struct {
+		inputs []tensor.Tensor
+		rows   int
+		ok     bool
+	}{
+		"rows":                            {[]tensor.Tensor{of(6, 3, 2), of(3, 3)}, 3, true},
+		"more than any batch":             {[]tensor.Tensor{of(100_000, 100_000, 1), of(100_000, 100_000)}, 100_000, false},
+		"a scalar that all share":         {[]tensor.Tensor{of(1), of(500, 500)}, 500, false},
+		"a row that all share":            {[]tensor.Tensor{of(500, 500), of(4, 1, 4)}, 500, false},
+		"fewer elements than it says":     {[]tensor.Tensor{of(7, 4, 2)}, 4, false},
+		"rows of nothing":                 {[]tensor.Tensor{of(0, 1<<62, 0)}, 1, false},
+		"fewer elements than it has rows": {[]tensor.Tensor{of(5, 1<<62)}, 5, false},
+		"none":                            {[]tensor.Tensor{of(0, -1), of(0, 0)}, 1, false},
+	} {
+		if rows, ok := rowsOf(tt.inputs); rows != tt.rows || ok != tt.ok {
+			t.Errorf("%s: %d rows, may share a batch: %v; want %d, %v", name, rows, ok, tt.rows, tt.ok)
+		}
+	}
+}
+
 func TestEqualAllowsWhatBatchSizesChange(t *testing.T) {
 	of := func(v ...float32) tensor.Tensor {
 		return tensor.Tensor{Datatype: tensor.FP32, Shape: []int64{1, int64(len(v))}, FP32s: v}

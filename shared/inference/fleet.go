@@ -43,7 +43,8 @@ type Options struct {
 	// Log gets what no request can report: background loads that failed. Nil logs nothing.
 	Log *slog.Logger
 	// CacheBytes bounds the memory of loaded models, as estimated from their files; 0 = no bound.
-	// While a version is replaced, both are in memory.
+	// The versions of one model are not held against one another: a rollout needs them side by side, and
+	// RSSLimit watches what they really take.
 	CacheBytes int64
 	// ServedBy is reported with every answer; "" = "lambda".
 	ServedBy string
@@ -72,8 +73,8 @@ type Fleet struct {
 
 	mu      sync.Mutex
 	models  map[string]*model
-	unknown map[string]time.Time // names that had no state, until when that is believed
-	swaps   []time.Time          // of the last minute
+	unknown map[string]pause // names without an entry: those that had no state, and those whose state could not be read, which have a next pause
+	swaps   []time.Time      // of the last minute
 }
 
 // NewFleet returns a fleet that has nothing loaded.
@@ -93,7 +94,7 @@ func NewFleet(o Options) *Fleet {
 	if o.SwapsPerMinute == 0 {
 		o.SwapsPerMinute = 6
 	}
-	return &Fleet{opt: o, models: map[string]*model{}, unknown: map[string]time.Time{}}
+	return &Fleet{opt: o, memory: memory{claims: map[*model]int64{}}, models: map[string]*model{}, unknown: map[string]pause{}}
 }
 
 // Preload loads models at once, so that their first requests do not wait. The
@@ -105,6 +106,7 @@ func (f *Fleet) Preload(ctx context.Context, names []string) error {
 		go func() {
 			m, err := f.model(name)
 			if err == nil {
+				m.preloaded.Store(true)
 				_, err = m.current(ctx)
 			}
 			errs <- err
@@ -221,12 +223,14 @@ func (f *Fleet) list() []*model {
 }
 
 // The names of models that do not exist are remembered for as long as a state is
-// fresh, and not more than unknownKept of them: a flood of them costs no reads
-// per request, and no memory.
+// fresh, those of which nothing is known since the registry does not answer for as
+// long as it is not asked again, and not more than unknownKept of them: a flood of
+// them costs no reads per request, and no memory.
 const unknownKept = 1024
 
 // model finds or makes the entry of a model. NotFound for names that no model
-// can have and for those that had no state just now.
+// can have and for those that had no state just now; Unavailable for those whose
+// state could not be read just now.
 func (f *Fleet) model(name string) (*model, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -236,19 +240,22 @@ func (f *Fleet) model(name string) (*model, error) {
 	if registry.CheckName(name) != nil {
 		return nil, fault.New(fault.NotFound, "there is no model of this name: names are made of a-z, 0-9, \"-\" and \"_\"")
 	}
-	if until, ok := f.unknown[name]; ok {
-		if f.opt.Now().Before(until) {
-			return nil, noModel(name)
-		}
-		delete(f.unknown, name)
+	p := f.unknown[name]
+	switch wait := p.until.Sub(f.opt.Now()); {
+	case wait > 0 && p.next > 0:
+		return nil, unread(name, wait)
+	case wait > 0:
+		return nil, noModel(name)
 	}
-	m := &model{fleet: f, name: name}
+	delete(f.unknown, name)
+	m := &model{fleet: f, name: name, pause: p}
 	f.models[name] = m
 	return m, nil
 }
 
-// forget drops the entry of a model that has no state.
-func (f *Fleet) forget(m *model) {
+// forget drops the entry of a model of which nothing is known, and asks for it no
+// more before p is over.
+func (f *Fleet) forget(m *model, p pause) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.models, m.name)
@@ -258,7 +265,7 @@ func (f *Fleet) forget(m *model) {
 			break
 		}
 	}
-	f.unknown[m.name] = f.opt.Now().Add(freshFor)
+	f.unknown[m.name] = p
 }
 
 // maySwap counts a change of version against the cap.
@@ -283,6 +290,10 @@ func (f *Fleet) maySwap() bool {
 
 func noModel(name string) error {
 	return fault.New(fault.NotFound, "there is no model %q, or no version of it serves yet", name)
+}
+
+func unread(name string, wait time.Duration) error {
+	return unavailable(nil, wait, "the registry could not be read for model %q; try again", name)
 }
 
 // unavailable is a fault that passes by itself. cause may be nil, after 0.

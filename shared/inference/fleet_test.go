@@ -34,6 +34,7 @@ type gate struct {
 	mu   sync.Mutex
 	down bool
 	hang chan struct{}
+	file chan struct{} // hang of all but states
 	gets int
 }
 
@@ -67,6 +68,12 @@ func (g *gate) reads() int {
 }
 
 func (g *gate) Get(ctx context.Context, key string) (blob.Object, error) {
+	g.mu.Lock()
+	file := g.file
+	g.mu.Unlock()
+	if file != nil {
+		<-file
+	}
 	if err := g.pass(ctx); err != nil {
 		return blob.Object{}, err
 	}
@@ -459,6 +466,71 @@ func TestUnknownModelsAreNotAskedForAgainAtOnce(t *testing.T) {
 	s.Serve("nothing", s.publish("nothing", 1))
 	s.clock.Pass(3 * time.Second)
 	s.answer("nothing", 1, 1)
+}
+
+// TestNamesThatCannotBeReadLeaveNothing: a flood of names while the store is down,
+// or forbids what is not there, is refused without memory of all of them.
+func TestNamesThatCannotBeReadLeaveNothing(t *testing.T) {
+	s := newStage(t, nil)
+	s.Serve("known", s.publish("known", 1))
+	s.Serve("later", s.publish("later", 1))
+	s.answer("known", 1, 1)
+	s.gate.set(true)
+	if err := s.fleet.Preload(t.Context(), []string{"wanted"}); !fault.Is(err, fault.Unavailable) {
+		t.Errorf("preload: %v", err)
+	}
+	for i := range 3 * inference.UnknownKept {
+		err := s.refused(inference.Selection{Model: fmt.Sprintf("m%d", i)}, fault.Unavailable)
+		if public := fault.Public(err); public.RetryAfter < time.Second {
+			t.Fatalf("no time to come back: %+v", public)
+		}
+	}
+	if entries, unknown := s.fleet.Remembered(); entries != 2 || unknown > inference.UnknownKept {
+		t.Errorf("%d entries, want the known and the preloaded model; %d names that have none", entries, unknown)
+	}
+	reads := s.gate.reads()
+	s.refused(inference.Selection{Model: "later"}, fault.Unavailable)
+	for _, seconds := range []int{1, 2, 4, 4, 4} { // the pause grows although nothing is kept
+		err := s.refused(inference.Selection{Model: "later"}, fault.Unavailable)
+		if wait := fault.Public(err).RetryAfter; wait != time.Duration(seconds)*time.Second {
+			t.Errorf("told to come back in %v, want %d s", wait, seconds)
+		}
+		s.clock.Pass(time.Duration(seconds) * time.Second)
+		s.refused(inference.Selection{Model: "later"}, fault.Unavailable)
+	}
+	if n := s.gate.reads() - reads; n != 6 {
+		t.Errorf("%d reads, want one a pause", n)
+	}
+	s.gate.set(false)
+	s.clock.Pass(5 * time.Second)
+	s.answer("later", 1, 1)
+	s.refused(inference.Selection{Model: "m0"}, fault.NotFound)
+	s.refused(inference.Selection{Model: "wanted"}, fault.NotFound)
+}
+
+// TestAnEntryThatIsDroppedStartsNothing: a request that found a name's entry before it
+// was dropped does not load the model into it, where nobody would ever unload it.
+func TestAnEntryThatIsDroppedStartsNothing(t *testing.T) {
+	for _, kind := range []fault.Kind{fault.NotFound, fault.Unavailable} {
+		s := newStage(t, nil)
+		goOn, err := s.fleet.Found("m")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.gate.set(kind == fault.Unavailable)
+		s.refused(inference.Selection{Model: "m"}, kind)
+		s.gate.set(false)
+		s.Serve("m", s.publish("m", 1))
+		s.clock.Pass(time.Minute)
+		if err := goOn(t.Context()); !fault.Is(err, kind) {
+			t.Errorf("%v, want %s", err, kind)
+		}
+		s.answer("m", 1, 1)
+		s.fleet.Close()
+		if n := s.runtime.Open(); n != 0 {
+			t.Errorf("%d sessions were leaked", n)
+		}
+	}
 }
 
 func TestSettingsReachTheRequest(t *testing.T) {

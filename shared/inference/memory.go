@@ -6,6 +6,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -14,6 +15,9 @@ import (
 
 // memory watches what the process holds.
 type memory struct {
+	mu     sync.Mutex       // held while room is made
+	claims map[*model]int64 // by model that loads: the bytes of what it is loading
+
 	watched   atomic.Int64 // last look, Unix nanoseconds
 	above     atomic.Int64 // looks in a row that found it above the limit after all was given back
 	exhausted atomic.Bool
@@ -28,8 +32,8 @@ const (
 )
 
 // makeRoom unloads models that rest, the longest unused first, until need more
-// bytes fit. A version that replaces one of the same model may exceed the bound
-// while both are loaded. A model that can never fit is refused.
+// bytes fit, and claims them. A version that replaces one of the same model may exceed
+// the bound while both are loaded. A model that can never fit is refused.
 func (f *Fleet) makeRoom(m *model, need int64) error {
 	limit := f.opt.CacheBytes
 	if limit <= 0 {
@@ -38,30 +42,42 @@ func (f *Fleet) makeRoom(m *model, need int64) error {
 	if need > limit {
 		return fault.New(fault.ResourceExhausted, "it needs about %d bytes and TIDEGATE_MODEL_CACHE_BYTES allows %d: give the function more memory", need, limit)
 	}
+	freed := false
+	f.memory.mu.Lock()
+	defer func() {
+		f.memory.mu.Unlock()
+		if freed {
+			f.release()
+		}
+	}()
 	resident := f.resident()
 	total := need
 	for _, r := range resident {
 		if r.model != m { // its own versions are what is being replaced
-			total += r.bytes
+			total += max(r.bytes, f.memory.claims[r.model])
 		}
 	}
-	freed := false
 	for _, r := range resident {
 		if total <= limit {
 			break
 		}
-		if r.model != m && r.bytes > 0 && f.evict(r.model) {
+		if r.model != m && r.bytes > 0 && f.evict(r.model) { // which leaves alone what loads: no claim is lost
 			total -= r.bytes
 			freed = true
 		}
 	}
-	if freed {
-		f.release()
-	}
 	if total > limit {
-		return unavailable(nil, 0, "every model in memory is in use; try again")
+		return unavailable(nil, 0, "every model in memory is in use, or being loaded; try again")
 	}
+	f.memory.claims[m] += need
 	return nil
+}
+
+// unclaim is due when the loads of a model are done: its view tells what there is.
+func (f *Fleet) unclaim(m *model) {
+	f.memory.mu.Lock()
+	defer f.memory.mu.Unlock()
+	delete(f.memory.claims, m)
 }
 
 type resident struct {
@@ -70,17 +86,15 @@ type resident struct {
 	used  int64
 }
 
-// resident lists the models in memory, the longest unused first.
+// resident lists the models, the longest unused first, with what is in memory of them.
 func (f *Fleet) resident() []resident {
 	var all []resident
 	for _, m := range f.list() {
-		v := m.view.Load()
-		if v == nil {
-			continue
-		}
 		r := resident{model: m, used: m.used.Load()}
-		for _, p := range v.versions {
-			r.bytes += p.bytes
+		if v := m.view.Load(); v != nil {
+			for _, p := range v.versions {
+				r.bytes += p.bytes
+			}
 		}
 		all = append(all, r)
 	}

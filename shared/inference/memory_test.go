@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/tidegate/tidegate/shared/fault"
@@ -68,6 +69,73 @@ func TestAModelThatNeverFits(t *testing.T) {
 	s := newStage(t, func(o *inference.Options) { o.CacheBytes = 17 })
 	s.Serve("m", s.publish("m", 1)) // 6 bytes, three times
 	s.refused(inference.Selection{Model: "m"}, fault.Unavailable)
+}
+
+// Versions of a stage take three times 5 bytes and their number: 18, 21, 24.
+
+func TestLoadsInProgressCount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, func(o *inference.Options) { o.CacheBytes = 2*18 - 1 })
+		models := []string{"a", "b", "c"}
+		for _, name := range models {
+			s.Serve(name, s.publish(name, 1))
+		}
+		release := s.runtime.HoldLoads()
+		loaded := make(chan error)
+		go func() { loaded <- s.fleet.Preload(t.Context(), models) }()
+		synctest.Wait()
+		release()
+		if err := <-loaded; !fault.Is(err, fault.Unavailable) {
+			t.Errorf("preload: %v", err)
+		}
+		if n := s.runtime.Open(); n != 1 {
+			t.Errorf("%d sessions open, want the one that there is room for", n)
+		}
+		for _, name := range models { // each in its turn
+			s.clock.Pass(2 * time.Second)
+			s.answer(name, 1, 1)
+		}
+	})
+}
+
+func TestALoadThatFailsGivesItsRoomBack(t *testing.T) {
+	s := newStage(t, func(o *inference.Options) { o.CacheBytes = 18 })
+	s.Serve("a", s.Publish("a", 1, []byte("no mod"), inferencetest.Schema()))
+	s.Serve("b", s.publish("b", 1))
+	s.refused(inference.Selection{Model: "a"}, fault.Unavailable)
+	s.answer("b", 1, 1)
+}
+
+// TestFullMemoryHoldsUpNoPromotion: two models that fill it move at the same time, each
+// with the new version beside the old one.
+func TestFullMemoryHoldsUpNoPromotion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, func(o *inference.Options) { o.CacheBytes = 2 * 21 })
+		models := []string{"a", "b"}
+		for _, name := range models {
+			s.Serve(name, s.publish(name, 1))
+			s.answer(name, 1, 1)
+		}
+		for _, name := range models {
+			s.Serve(name, s.publish(name, 2))
+		}
+		s.clock.Pass(6 * time.Second)
+		release := s.runtime.HoldLoads()
+		for _, name := range models {
+			if v, err := s.ask(inference.Selection{Model: name}); err != nil || v.Number != 1 {
+				t.Errorf("%s: answered by %d while version 2 is loaded (%v)", name, v.Number, err)
+			}
+			synctest.Wait()
+		}
+		release()
+		s.fleet.AfterRequest(t.Context())
+		for _, name := range models {
+			s.answer(name, 2, 2)
+		}
+		if c := s.counts; c.Of(inference.LoadFailures) != 0 || c.Of(inference.Evictions) != 0 {
+			t.Errorf("counts %v", c.All())
+		}
+	})
 }
 
 func TestASwappedVersionGoesWhenItsLastRequestIsDone(t *testing.T) {

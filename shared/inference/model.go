@@ -32,7 +32,10 @@ type model struct {
 	view  atomic.Pointer[view] // what serves; nil when nothing is loaded
 	used  atomic.Int64         // last pick, in Unix nanoseconds
 
+	preloaded atomic.Bool // it is asked for by us, not by clients alone
+
 	mu      sync.Mutex
+	gone    error          // why the fleet has dropped this entry; nil while it has not
 	flight  *flight        // the refresh that is going on
 	newest  registry.State // the newest state read
 	etag    string         // its ETag; "" before the first
@@ -124,16 +127,18 @@ func (m *model) cold(ctx context.Context) (*view, error) {
 	return nil, fl.err
 }
 
-// start is refresh, unless the registry could not be read just now.
+// start is refresh, unless the registry could not be read just now, or the fleet has
+// dropped this entry since the caller found it.
 func (m *model) start() (*flight, error) {
 	m.mu.Lock()
-	now := m.fleet.opt.Now()
-	if wait := m.pause.until.Sub(now); wait > 0 && m.flight == nil {
-		m.mu.Unlock()
-		return nil, unavailable(nil, wait, "the registry could not be read for model %q; try again", m.name)
+	defer m.mu.Unlock()
+	if m.flight == nil && m.gone != nil {
+		return nil, m.gone
 	}
-	m.mu.Unlock()
-	return m.refresh(), nil
+	if wait := m.pause.until.Sub(m.fleet.opt.Now()); wait > 0 && m.flight == nil {
+		return nil, unread(m.name, wait)
+	}
+	return m.launch(), nil
 }
 
 // complete loads the versions that v's state names besides those routed to.
@@ -210,6 +215,11 @@ func (m *model) lacking(v *view, now time.Time) bool {
 func (m *model) refresh() *flight {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	return m.launch()
+}
+
+// launch is refresh with the lock held.
+func (m *model) launch() *flight {
 	if m.flight != nil {
 		return m.flight
 	}
@@ -271,12 +281,18 @@ func (m *model) read(ctx context.Context) error {
 		}
 		return nil
 	case fault.Is(err, fault.NotFound) && !warm:
-		m.fleet.forget(m)
-		return noModel(m.name)
+		m.gone = noModel(m.name)
+		m.fleet.forget(m, pause{until: now.Add(freshFor)})
+		return m.gone
 	}
 	m.fleet.opt.Count(StateErrors, 1)
 	m.pause.failed(now, maxStatePause)
-	return unavailable(err, m.pause.next, "the state of model %q cannot be read; try again", m.name)
+	err = unavailable(err, m.pause.next, "the state of model %q cannot be read; try again", m.name)
+	if m.etag == "" && !m.preloaded.Load() { // it may be a name that a client made up
+		m.gone = err
+		m.fleet.forget(m, m.pause)
+	}
+	return err
 }
 
 // adopt puts the newest state in force. Without load it does so only when all
@@ -292,6 +308,7 @@ func (m *model) adopt(ctx context.Context, load bool) error {
 	if !load && (old == nil || !old.covers(&state)) {
 		return nil
 	}
+	defer m.fleet.unclaim(m)
 	next, err := m.build(ctx, old, state, etag)
 	if err != nil {
 		return err
