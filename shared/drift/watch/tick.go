@@ -70,6 +70,7 @@ func (w *Watcher) tickModel(ctx context.Context, name string) ([]Done, error) {
 func (w *Watcher) judgeDue(ctx context.Context, m *watched, windows []period.Window, profiles []blob.Info, marks *report.Marks) ([]Done, error) {
 	var out []Done
 	late := map[string]time.Time{}
+	var waiting []func() error // marks that wait for the late windows: a tick that dies before would not find these again
 	handle := func(win period.Window, force bool) error {
 		from, to := core(&m.policy, win)
 		normal := period.Between(profiles, profilePrefix(m.name), from, to)
@@ -80,14 +81,20 @@ func (w *Watcher) judgeDue(ctx context.Context, m *watched, windows []period.Win
 		if err != nil {
 			return fmt.Errorf("watch: window %s of %s: %w", win.ID, m.name, err)
 		}
+		id := "" // a document came that has no row of the window
+		if done != nil {
+			id = done.ID
+			if done.Created {
+				out = append(out, *done)
+			}
+		}
+		mark := func() error { return marks.Set(ctx, win.ID, normal, id) }
+		if force || len(others) == 0 {
+			return mark()
+		}
 		maps.Copy(late, others)
-		if done == nil { // a document came that has no row of the window
-			return marks.Set(ctx, win.ID, normal, "")
-		}
-		if done.Created {
-			out = append(out, *done)
-		}
-		return marks.Set(ctx, win.ID, normal, done.ID)
+		waiting = append(waiting, mark)
+		return nil
 	}
 	for _, win := range windows {
 		if err := handle(win, false); err != nil {
@@ -103,6 +110,11 @@ func (w *Watcher) judgeDue(ctx context.Context, m *watched, windows []period.Win
 			return out, err
 		}
 	}
+	for _, mark := range waiting {
+		if err := mark(); err != nil {
+			return out, err
+		}
+	}
 	return out, nil
 }
 
@@ -112,7 +124,7 @@ func (w *Watcher) judgeDue(ctx context.Context, m *watched, windows []period.Win
 func (w *Watcher) judge(ctx context.Context, m *watched, win period.Window, always bool) (done *Done, others map[string]time.Time, err error) {
 	from, to := core(&m.policy, win)
 	latest := w.Now().Add(time.Hour)
-	if bound := win.End.Add(max(lookBack, 3*m.policy.Window())); bound.Before(latest) {
+	if bound := win.End.Add(lookedAtFor(&m.policy)); bound.Before(latest) {
 		latest = bound
 	}
 	infos, err := period.Hours(ctx, w.Data, profilePrefix(m.name), from, latest)

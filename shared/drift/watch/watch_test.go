@@ -174,6 +174,44 @@ func TestWholeWindowsThatAreLate(t *testing.T) {
 	}
 }
 
+// dying is a store whose next write below a prefix fails, as if the tick had ended there.
+type dying struct {
+	blob.Store
+	below string
+}
+
+func (d *dying) Put(ctx context.Context, key string, body []byte, cond blob.Condition) (blob.Info, error) {
+	if d.below != "" && strings.HasPrefix(key, d.below) {
+		d.below = ""
+		return blob.Info{}, fault.New(fault.Unavailable, "the tick has ended")
+	}
+	return d.Store.Put(ctx, key, body, cond)
+}
+
+// TestLateWindowsOfATickThatDies: the next one finds those that it had not come to.
+func TestLateWindowsOfATickThatDies(t *testing.T) {
+	w := newWorld(t, `{"window_minutes":60,"lateness_minutes":60}`)
+	w.now = date(0).Add(13*time.Hour + 10*time.Minute)
+	for h := 9; h <= 13; h++ {
+		w.captures(w.now, date(0).Add(time.Duration(h)*time.Hour+5*time.Minute), 3000, 0)
+	}
+	w.Data = &dying{w.Data, "reports/drift/flights/2026-11-23T10-00/"}
+	w.now = date(0).Add(15*time.Hour + 6*time.Minute)
+	if _, err := w.Run(t.Context(), In{Tick: true}); err == nil {
+		t.Fatal("it did not die")
+	}
+	var got []string
+	for _, d := range w.tickAt(w.now.Add(15 * time.Minute)) {
+		got = append(got, d.Window[11:])
+	}
+	if strings.Join(got, " ") != "10-00 11-00" {
+		t.Errorf("the next tick makes the reports of %v", got)
+	}
+	if again := w.tickAt(w.now.Add(15 * time.Minute)); len(again) != 0 {
+		t.Errorf("nothing is new: %+v", again)
+	}
+}
+
 // TestLeftOut: what cannot be compared is in the report, by reason, and adds up.
 func TestLeftOut(t *testing.T) {
 	w := newWorld(t, "")

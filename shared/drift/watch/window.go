@@ -24,8 +24,11 @@ func profilePrefix(model string) string { return "profiles/" + model + "/" }
 // due are the windows to look at, oldest first: closed, late captures and their
 // profiles had their time, and not longer ago than lookBack.
 func due(p *drift.Policy, now time.Time) []period.Window {
-	return period.Due(p.Window(), p.Lateness()+settle, p.Lateness()+max(lookBack, 3*p.Window()), now)
+	return period.Due(p.Window(), p.Lateness()+settle, lookedAtFor(p), now)
 }
+
+// lookedAtFor is how long after its end a window is looked at.
+func lookedAtFor(p *drift.Policy) time.Duration { return p.Lateness() + max(lookBack, 3*p.Window()) }
 
 // core are the hours of arrival that a window's captures normally have: [from, to).
 func core(p *drift.Policy, win period.Window) (from, to time.Time) {
