@@ -74,7 +74,13 @@ func (m *matter) lookBack(ctx context.Context) (*past, error) {
 	read := func(hour, from, to time.Time) error {
 		labelled := false
 		_, err := h.JoinHour(ctx, hour, func(b *outcome.Batch) error {
-			labelled = m.remember(p, &h, b, from.UnixMilli(), to.UnixMilli()) || labelled
+			of := func(r *outcome.Request) bool {
+				return r.Origin.Version == m.champion.Version && r.Origin.Role == capture.Served && r.At >= from.UnixMilli() && r.At < to.UnixMilli()
+			}
+			if !hour.Before(first.Add(time.Hour - lookBack)) {
+				p.addRequests(b, of)
+			}
+			labelled = m.addSegments(p, &h, b, of) || labelled
 			return nil
 		})
 		if labelled {
@@ -84,7 +90,7 @@ func (m *matter) lookBack(ctx context.Context) (*past, error) {
 	}
 	for back := time.Duration(0); m.looksFurther(p, back) && m.inTime(ctx); back += time.Hour {
 		hour := first.Add(-back)
-		if p.requests >= enoughRequests { // then it is for the labels
+		if p.requests >= enoughRequests || back >= lookBack { // then it is for the labels
 			if has, err := m.hasLabels(ctx, hour); err != nil || !has {
 				if err != nil {
 					return nil, err
@@ -125,12 +131,8 @@ func (m *matter) hasLabels(ctx context.Context, hour time.Time) (bool, error) {
 	return false, nil
 }
 
-// remember adds the champion's answers of a batch between two times in milliseconds, and
-// says whether any has a label.
-func (m *matter) remember(p *past, h *outcome.Hours, b *outcome.Batch, from, to int64) (labelled bool) {
-	of := func(r *outcome.Request) bool {
-		return r.Origin.Version == m.champion.Version && r.Origin.Role == capture.Served && r.At >= from && r.At < to
-	}
+// addRequests adds those requests of a batch that are asked for.
+func (p *past) addRequests(b *outcome.Batch, of func(*outcome.Request) bool) {
 	for i := range b.Requests {
 		r := &b.Requests[i]
 		if of(r) && !r.Again && r.First == 0 && !r.Origin.Failed() && r.LatencyUS > 0 {
@@ -138,6 +140,10 @@ func (m *matter) remember(p *past, h *outcome.Hours, b *outcome.Batch, from, to 
 			p.requests++
 		}
 	}
+}
+
+// addSegments adds their rows by segment, and says whether any has a label.
+func (m *matter) addSegments(p *past, h *outcome.Hours, b *outcome.Batch, of func(*outcome.Request) bool) (labelled bool) {
 	if len(b.Segments) == 0 {
 		return false
 	}
