@@ -60,6 +60,8 @@ type Stack struct {
 	States   Machines
 	// Garbage is the registry's bucket as shared/garbage needs it; only tidegate gc uses it.
 	Garbage garbage.Bucket
+	// Settings reads what a bucket does besides holding objects.
+	Settings func(ctx context.Context, bucket string) (BucketSettings, error)
 	// Bucket opens any other bucket, for sources that lie elsewhere.
 	Bucket func(name string) blob.Store
 	// NewID names uploads and transitions: unique and sortable by time (ULID).
@@ -114,6 +116,7 @@ func New(cfg aws.Config, name string, outputs Outputs) *Stack {
 		Data:     bucket(outputs.DataBucketName),
 		Garbage:  s3.New(storage, outputs.RegistryBucketName),
 		NewID:    func() string { return ulid.Make().String() },
+		Settings: func(ctx context.Context, bucket string) (BucketSettings, error) { return bucketSettings(ctx, storage, bucket) },
 		Lambda: lambda.NewFromConfig(cfg, func(lo *lambda.Options) {
 			lo.HTTPClient = awshttp.NewBuildableClient().WithTimeout(stepTimeout).WithTransportOptions(func(t *http.Transport) {
 				t.ResponseHeaderTimeout = stepTimeout

@@ -68,7 +68,14 @@ func (a *app) diagnose(ctx context.Context) diagnosis {
 		return d
 	}
 	report(a.identity(ctx, s))
-	examined := doctor.Stack{Registry: s.Registry, Data: s.Data, API: client, Now: a.Now, NewID: s.NewID}
+	settings := func(bucket string) func(context.Context) (bool, bool, error) {
+		return func(ctx context.Context) (versioned, events bool, err error) {
+			found, err := s.Settings(ctx, bucket)
+			return found.Versioned, found.Events, err
+		}
+	}
+	examined := doctor.Stack{Registry: s.Registry, Data: s.Data, API: client, Now: a.Now, NewID: s.NewID,
+		Buckets: map[string]func(context.Context) (bool, bool, error){"data bucket": settings(s.DataBucketName), "registry bucket": settings(s.RegistryBucketName)}}
 	examined.Run(ctx, report)
 	return d
 }

@@ -67,6 +67,9 @@ func newCloud(t *testing.T) *cloud {
 				Outputs: stack.Outputs{ApiEndpoint: c.api.URL, RegistryBucketName: "registry", TrustedKeys: c.keys, RegisterFunctionName: "register", PromoteFunctionName: "promote", TrainFunctionName: "train", ApproveFunctionName: "approve"},
 				Name:    o.Name, Registry: c.store, Data: c.data, Garbage: c.store, Lambda: c, NewID: c.newID,
 				Bucket: func(string) blob.Store { return c.store },
+				Settings: func(context.Context, string) (stack.BucketSettings, error) {
+					return stack.BucketSettings{Versioned: true, Events: true}, nil
+				},
 			}, nil
 		},
 	}

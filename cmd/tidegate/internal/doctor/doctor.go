@@ -14,6 +14,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/tidegate/tidegate/shared/blob"
@@ -53,6 +55,8 @@ type Stack struct {
 	API      API
 	Now      func() time.Time
 	NewID    func() string
+	// Buckets are those of the stack, by what they are called here.
+	Buckets map[string]func(ctx context.Context) (versioned, events bool, err error)
 }
 
 // probeWriters and probeRounds are those with which the stores that passed, and
@@ -66,6 +70,9 @@ const (
 func (s *Stack) Run(ctx context.Context, report func(Check)) {
 	report(s.readable(ctx, "registry bucket", s.Registry, "models/"))
 	report(s.readable(ctx, "data bucket", s.Data, "captures/"))
+	for _, name := range slices.Sorted(maps.Keys(s.Buckets)) {
+		report(s.bucket(ctx, name))
+	}
 	report(s.absent(ctx))
 	report(s.compareAndSwap(ctx))
 	report(s.api(ctx))
@@ -85,6 +92,24 @@ func (s *Stack) readable(ctx context.Context, name string, store blob.Store, pre
 		}
 	}
 	return Check{name, OK, fmt.Sprintf("readable, %d objects under %s, %d bytes", objects, prefix, bytes)}
+}
+
+// bucket checks what an adopted bucket may lack: without versions nothing is pinned, and
+// without events nothing is announced, profiled, filed or judged.
+func (s *Stack) bucket(ctx context.Context, name string) Check {
+	versioned, events, err := s.Buckets[name](ctx)
+	name += ": settings"
+	switch {
+	case err != nil:
+		c := failed(name, err, "not known")
+		c.Status = Warn // whoever examines may have fewer rights than the stack
+		return c
+	case !versioned:
+		return Check{name, Fail, "it keeps no old versions of objects; turn that on: aws s3api put-bucket-versioning --bucket NAME --versioning-configuration Status=Enabled"}
+	case !events:
+		return Check{name, Fail, "it sends no events to EventBridge, so nothing that lands in it is worked on; add EventBridgeConfiguration to its notifications: aws s3api put-bucket-notification-configuration"}
+	}
+	return Check{name, OK, "it keeps old versions of objects, and sends its events to EventBridge"}
 }
 
 // absent checks the two answers that the protocol tells apart by kind.

@@ -21,6 +21,10 @@ type api struct{ ready, model error }
 func (a api) Ready(context.Context) (time.Duration, error)     { return 40 * time.Millisecond, a.ready }
 func (a api) ModelReady(_ context.Context, model string) error { return a.model }
 
+func bucket(versioned, events bool, err error) func(context.Context) (bool, bool, error) {
+	return func(context.Context) (bool, bool, error) { return versioned, events, err }
+}
+
 // healthy is a stack with one model, one version and two generations.
 func healthy(t *testing.T) (*Stack, *blob.Memory) {
 	t.Helper()
@@ -54,7 +58,8 @@ func healthy(t *testing.T) (*Stack, *blob.Memory) {
 		}
 	}
 	n := 0
-	return &Stack{Registry: store, Data: &blob.Memory{}, API: api{}, Now: time.Now, NewID: func() string { n++; return fmt.Sprint(n) }}, store
+	return &Stack{Registry: store, Data: &blob.Memory{}, API: api{}, Now: time.Now, NewID: func() string { n++; return fmt.Sprint(n) },
+		Buckets: map[string]func(context.Context) (bool, bool, error){"data bucket": bucket(true, true, nil), "registry bucket": bucket(true, true, nil)}}, store
 }
 
 func run(s *Stack) map[string]Check {
@@ -70,6 +75,8 @@ func TestHealthy(t *testing.T) {
 	want := []string{
 		"ok registry bucket: readable, 8 objects under models/, ", // and a size, which is the registry's business
 		"ok data bucket: readable, 0 objects under captures/, 0 bytes",
+		"ok data bucket: settings: it keeps old versions of objects, and sends its events to EventBridge",
+		"ok registry bucket: settings: it keeps old versions of objects, and sends its events to EventBridge",
 		"ok absent keys: reading answers 404, and so does If-Match",
 		"ok compare and swap: 16 writers, 10 rounds: one winner in 10, 0 undecided",
 		"ok prediction API: ready, answered in 40 ms",
@@ -105,6 +112,11 @@ func TestWhatIsFound(t *testing.T) {
 		"no models":     {func(s *Stack, _ *blob.Memory) { s.Registry = &blob.Memory{} }, "models", Warn, "register"},
 		"API down":      {func(s *Stack, _ *blob.Memory) { s.API = api{ready: fault.New(fault.Unavailable, "down")} }, "prediction API", Fail, "down"},
 		"model refused": {func(s *Stack, _ *blob.Memory) { s.API = api{model: fault.New(fault.Unavailable, "loading")} }, "model iris: serving", Fail, "loading"},
+		"no versions":   {func(s *Stack, _ *blob.Memory) { s.Buckets["registry bucket"] = bucket(false, true, nil) }, "registry bucket: settings", Fail, "no old versions"},
+		"no events":     {func(s *Stack, _ *blob.Memory) { s.Buckets["data bucket"] = bucket(true, false, nil) }, "data bucket: settings", Fail, "no events to EventBridge"},
+		"no right to look": {func(s *Stack, _ *blob.Memory) {
+			s.Buckets["data bucket"] = bucket(false, false, fault.New(fault.PermissionDenied, "s3:GetBucketVersioning"))
+		}, "data bucket: settings", Warn, "not known: s3:GetBucketVersioning"},
 		"store without conditions": {func(s *Stack, m *blob.Memory) { s.Registry = careless{m} },
 			"compare and swap", Fail, "told that they won"},
 		"store that ignores If-Match": {func(s *Stack, m *blob.Memory) { s.Registry = careless{m} }, "absent keys", Fail, "cannot hold a registry"},
