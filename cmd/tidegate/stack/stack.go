@@ -116,7 +116,9 @@ func New(cfg aws.Config, name string, outputs Outputs) *Stack {
 		Data:     bucket(outputs.DataBucketName),
 		Garbage:  s3.New(storage, outputs.RegistryBucketName),
 		NewID:    func() string { return ulid.Make().String() },
-		Settings: func(ctx context.Context, bucket string) (BucketSettings, error) { return bucketSettings(ctx, storage, bucket) },
+		Settings: func(ctx context.Context, bucket string) (BucketSettings, error) {
+			return bucketSettings(ctx, storage, bucket)
+		},
 		Lambda: lambda.NewFromConfig(cfg, func(lo *lambda.Options) {
 			lo.HTTPClient = awshttp.NewBuildableClient().WithTimeout(stepTimeout).WithTransportOptions(func(t *http.Transport) {
 				t.ResponseHeaderTimeout = stepTimeout
