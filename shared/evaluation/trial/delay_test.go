@@ -1,7 +1,6 @@
 package trial
 
 import (
-	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -50,10 +49,7 @@ func TestShadowIsNoTraffic(t *testing.T) {
 	w.clock = noon.Add(50 * time.Minute)
 	out := w.look(Step{ID: id, Elapsed: 1800, Bake: 1800})
 	w.says(out, comparison.Abort)
-	e, err := w.reg.Evidence(t.Context(), out.Evidence)
-	w.must(err)
-	var report comparison.Report
-	w.must(json.Unmarshal(e.Report, &report))
+	_, report := w.evidence(out)
 	if n := report.Champion.Traffic.Requests + report.Challenger.Traffic.Requests; n != 400 || report.Pairs.Pairs != 900 {
 		t.Errorf("%d requests of the rollout, want 400; %d pairs, want 900", n, report.Pairs.Pairs)
 	}

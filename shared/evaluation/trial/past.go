@@ -91,10 +91,11 @@ func (m *matter) lookBack(ctx context.Context) (*past, error) {
 	for back := time.Duration(0); m.looksFurther(p, back) && m.inTime(ctx); back += time.Hour {
 		hour := first.Add(-back)
 		if p.requests >= enoughRequests || back >= lookBack { // then it is for the labels
-			if has, err := m.hasLabels(ctx, hour); err != nil || !has {
-				if err != nil {
-					return nil, err
-				}
+			has, err := m.hasLabels(ctx, hour)
+			if err != nil {
+				return nil, err
+			}
+			if !has {
 				continue
 			}
 		}

@@ -31,13 +31,10 @@ func TestRollout(t *testing.T) {
 	if out.Pairs != 3000 || out.PairsBefore != 0 || len(out.Digests) != 1 {
 		t.Errorf("the first step: %+v", out)
 	}
-	e, err := w.reg.Evidence(t.Context(), out.Evidence)
-	w.must(err)
+	e, report := w.evidence(out)
 	if e.Decision != "advance" || e.RolloutID != id || e.Step != 0 || e.Champion != w.refs[1] || e.Challenger != w.refs[2] || !e.At.Equal(w.clock) || e.Generation != 2 {
 		t.Errorf("the evidence says %+v", e)
 	}
-	var report comparison.Report
-	w.must(json.Unmarshal(e.Report, &report))
 	if report.Pairs.Pairs != 3000 || report.Primary != comparison.ROCAUC || report.SlowMicros < 28_000 || report.SlowMicros > 32_000 {
 		t.Errorf("the report is of %d pairs by %s, slow from %d µs on", report.Pairs.Pairs, report.Primary, report.SlowMicros)
 	}
@@ -66,10 +63,7 @@ func TestKeyOfThePolicy(t *testing.T) {
 		w.clock = noon.Add(time.Hour)
 		out := w.look(Step{ID: id, Elapsed: 3600, Bake: 3600})
 		w.says(out, comparison.Abort)
-		e, err := w.reg.Evidence(t.Context(), out.Evidence)
-		w.must(err)
-		var report comparison.Report
-		w.must(json.Unmarshal(e.Report, &report))
+		_, report := w.evidence(out)
 		if report.KeyGroups != groups {
 			t.Errorf("%s: %d groups of keys, want %d", settings, report.KeyGroups, groups)
 		}

@@ -233,6 +233,16 @@ func (w *world) says(out Out, want comparison.Action) {
 	}
 }
 
+// evidence is what a look put down, and the report in it.
+func (w *world) evidence(out Out) (registry.Evidence, comparison.Report) {
+	w.t.Helper()
+	e, err := w.reg.Evidence(w.t.Context(), out.Evidence)
+	w.must(err)
+	var report comparison.Report
+	w.must(json.Unmarshal(e.Report, &report))
+	return e, report
+}
+
 func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(2026, seed)) }
 
 func memory(t *testing.T, key, text string) *blob.Memory {
